@@ -1,0 +1,1 @@
+//! A mock LLM provider: the native APIs over real TLS

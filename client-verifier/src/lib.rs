@@ -1,0 +1,1 @@
+//! A strict verifier of AWS Nitro attestation documents

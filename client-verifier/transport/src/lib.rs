@@ -1,0 +1,1 @@
+//! Attested sessions to an Aegis router

@@ -1,0 +1,1 @@
+//! Development attester: documents shaped like AWS Nitro's, under a root of its own

@@ -1,0 +1,1 @@
+//! The attester trait of the Aegis enclave and its /dev/nsm implementation

@@ -1,0 +1,1 @@
+//! The Aegis enclave: inner TLS, evidence, relay, upstream TLS

@@ -1,0 +1,32 @@
+//! Every bound of the protocol, with the origin of its number.
+
+use core::time::Duration;
+
+/// Largest single write on a vsock leg: vhost-device-vsock 0.3 loses writes above about 32 KiB.
+pub const WRITE_BYTES: usize = 16 * 1024;
+/// Largest answer to an opening: twice the largest document AWS emits today.
+pub const EVIDENCE_BYTES: usize = 16 * 1024;
+/// Largest provider credential in a grant: OAuth bearer tokens stay under 2 KiB.
+pub const CREDENTIAL_BYTES: usize = 4096;
+/// Largest control frame payload: a grant with the largest credential.
+pub const CONTROL_BYTES: usize = 24 + CREDENTIAL_BYTES;
+/// Largest model label (DESIGN 3.11).
+pub const LABEL_BYTES: usize = 64;
+/// Most header fields in a head, either way.
+pub const HEAD_FIELDS: usize = 256;
+/// Most bytes of names and values in a head, either way.
+pub const HEAD_BYTES: usize = 64 * 1024;
+/// Attempts for one request, the first included.
+pub const ATTEMPTS: u8 = 4;
+/// Longest `retry-after` that a host may cause: one day, so that no client sleeps for ever.
+pub const RETRY_AFTER_S: u32 = 86_400;
+/// Longest life of a session.
+pub const SESSION: Duration = Duration::from_secs(3600);
+/// Time for the inner handshake and the opening.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time for the host to answer `Authorize` or an egress request.
+pub const HOST_ANSWER: Duration = Duration::from_secs(10);
+/// Time without a byte in either direction: SDK read timeouts are 10 minutes.
+pub const IDLE: Duration = Duration::from_secs(15 * 60);
+/// Age at which evidence for the enclave's clock is taken anew (DESIGN 3.8).
+pub const EVIDENCE_AGE: Duration = Duration::from_secs(5 * 60);

@@ -1,0 +1,1 @@
+//! The untrusted host of Aegis: ingress, egress, control plane, ledger

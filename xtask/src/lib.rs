@@ -1,0 +1,1 @@
+//! Gates and jobs of the Aegis workspace
