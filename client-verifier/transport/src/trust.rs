@@ -1,0 +1,124 @@
+//! What this client believes: one root, and the measurements of the releases it accepts.
+//!
+//! The only module that talks to the verifier. It computes what the document must say with
+//! `aegis_wire::binding` and leaves every judgement to [`aegis_verifier::verify`].
+
+use aegis_verifier::{
+    Challenge, ImageMeasurement, MeasurementSet, Nonce, Policy, PublicKey, TrustAnchor, UnixTime,
+    UserData, VerifiedEnclave, verify,
+};
+use aegis_wire::{
+    binding::{self, Exporter, Spki},
+    session::{Evidence, Opening},
+};
+use http::HeaderValue;
+
+use crate::{ConfigError, Error};
+
+/// Most releases that a client names to the host (PROTOCOL.md, section 2).
+const RELEASES: usize = 16;
+
+/// One accepted release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// Its number; 0 is the development enclave.
+    pub number: u32,
+    /// What its image measures.
+    pub measurement: ImageMeasurement,
+}
+
+/// A root and the releases accepted under it.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    policy: Policy,
+    numbers: Vec<u32>,
+}
+
+/// What both ends of one session know.
+pub(crate) struct Binding<'a> {
+    pub(crate) opening: &'a [u8; Opening::LEN],
+    pub(crate) spki: Spki<'a>,
+    pub(crate) exporter: Exporter,
+}
+
+impl Trust {
+    /// Trusts `anchor` to say what runs, and accepts these releases.
+    pub fn new(anchor: TrustAnchor, releases: &[Release]) -> Result<Self, ConfigError> {
+        if !(1..=RELEASES).contains(&releases.len()) {
+            return Err(ConfigError::Releases(releases.len()));
+        }
+        let mut numbers: Vec<u32> = Vec::with_capacity(releases.len());
+        for release in releases {
+            if numbers.contains(&release.number) {
+                return Err(ConfigError::ReleaseTwice(release.number));
+            }
+            numbers.push(release.number);
+        }
+        let sets = releases.iter().map(|r| MeasurementSet::new(r.measurement));
+        Ok(Self {
+            policy: Policy::new(anchor, sets.collect()),
+            numbers,
+        })
+    }
+
+    /// The root trusted.
+    pub fn anchor(&self) -> &TrustAnchor {
+        self.policy.anchor()
+    }
+
+    /// The value of `aegis-releases`.
+    pub(crate) fn header(&self) -> HeaderValue {
+        let numbers: Vec<_> = self.numbers.iter().map(u32::to_string).collect();
+        // Digits, commas and spaces.
+        HeaderValue::from_str(&numbers.join(", ")).expect("numbers are a header value")
+    }
+
+    /// The number of the release that a verified enclave runs.
+    pub(crate) fn release(&self, enclave: &VerifiedEnclave) -> Option<u32> {
+        self.numbers.get(enclave.accepted_set()?).copied()
+    }
+
+    /// Judges evidence received on the session that `binding` describes.
+    pub(crate) fn judge(
+        &self,
+        evidence: &Evidence,
+        binding: &Binding<'_>,
+        now: UnixTime,
+    ) -> Result<VerifiedEnclave, Error> {
+        let nonce = binding::nonce(binding.opening, binding.spki, &binding.exporter);
+        let user_data = binding::user_data(Spki(&evidence.receipt_key));
+        let challenge = Challenge::new(Nonce(&nonce))
+            .expecting_public_key(PublicKey(binding.spki.0))
+            .expecting_user_data(UserData(&user_data));
+        verify(&evidence.document, &self.policy, &challenge, now).map_err(Error::Evidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use aegis_verifier::Pcr;
+
+    fn release(number: u32) -> Release {
+        let [pcr0, pcr1, pcr2] = [1, 2, 3].map(|byte| Pcr::new([byte; 48]));
+        Release {
+            number,
+            measurement: ImageMeasurement { pcr0, pcr1, pcr2 },
+        }
+    }
+
+    #[test]
+    fn releases_are_named_to_the_host_by_number() {
+        let trust = Trust::new(TrustAnchor::aws_nitro(), &[release(7), release(8)]).unwrap();
+        assert_eq!(trust.header(), "7, 8");
+    }
+
+    #[test]
+    fn no_release_too_many_and_one_twice_are_refused() {
+        let many: Vec<_> = (0..17).map(release).collect();
+        for releases in [&[][..], &many, &[release(1), release(1)]] {
+            assert!(Trust::new(TrustAnchor::aws_nitro(), releases).is_err());
+        }
+    }
+}
