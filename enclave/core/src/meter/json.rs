@@ -1,0 +1,213 @@
+//! A scanner that follows the rules' paths through JSON texts, byte by byte, keeping no value.
+//!
+//! A count is a number written as a plain integer that fits `u32`: `7`, not `7.0`, `7e0`, `-7` or
+//! `"7"`. A label is a string. What is seen later replaces what was seen before; any other value on
+//! a path changes nothing. A value stands as soon as its end is seen, so that a stream cut short
+//! tells what it told. Escapes are not decoded: a key that contains one is no key of the rules
+//! (its count is then missing), a label that does is `other`.
+//!
+//! Strings, nesting and separators are told apart exactly, so nothing inside a string and nothing
+//! at another depth counts. The rest of the grammar is not checked: answers are JSON, and a provider
+//! that wanted to report other counts could write them.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use aegis_wire::{
+    control::{COUNTS, Slot},
+    limits, table,
+};
+
+/// Deepest nesting, a bit each of `Scanner::arrays`: as serde_json's, and answers stay under 20.
+const DEPTH: usize = u128::BITS as usize;
+
+pub(super) struct Scanner {
+    rules: Vec<Rule>,
+    state: State,
+    token: Token,
+    /// Open containers; the lowest bit of `arrays` is the innermost.
+    pub(super) depth: usize,
+    arrays: u128,
+    pub(super) counts: [Option<u32>; COUNTS],
+    pub(super) label: Option<Token>,
+}
+
+struct Rule {
+    /// `None` is the label.
+    slot: Option<Slot>,
+    /// From the top; `None` is any element of an array.
+    steps: Vec<Option<Box<[u8]>>>,
+    /// How many of the steps, from the first, the place at hand has in common.
+    agree: usize,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Between,
+    Scalar,
+    String,
+    Escape,
+}
+
+/// The last string or scalar since a separator, if it is short enough to matter and has no escape.
+#[derive(Clone, Copy)]
+pub(super) struct Token {
+    quoted: bool,
+    bytes: [u8; limits::LABEL_BYTES],
+    len: usize,
+}
+
+impl Scanner {
+    pub(super) fn new(rules: &table::Meter<'_>) -> Self {
+        let labels = rules.labels.iter().map(|path| (None, path));
+        let counts = rules.counts.iter().map(|(slot, path)| (Some(*slot), path));
+        let rules = labels.chain(counts).map(|(slot, path)| {
+            let step = |step: &str| (step != "[]").then(|| step.as_bytes().into());
+            let steps = path.steps().map(step).collect();
+            Rule {
+                slot,
+                steps,
+                agree: 0,
+            }
+        });
+        Self {
+            rules: rules.collect(),
+            state: State::Between,
+            token: Token::new(false),
+            depth: 0,
+            arrays: 0,
+            counts: [None; COUNTS],
+            label: None,
+        }
+    }
+
+    /// Takes the next bytes of a text; `None` if it is nested too deeply to go on.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<()> {
+        while let [byte, rest @ ..] = bytes {
+            bytes = rest;
+            if matches!(self.state, State::String) && !matches!(byte, b'"' | b'\\') {
+                let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+                let (more, rest) = rest.split_at(end.unwrap_or(rest.len()));
+                self.token.push(&[*byte]);
+                self.token.push(more);
+                bytes = rest;
+            } else {
+                self.state = self.step(*byte)?;
+            }
+        }
+        Some(())
+    }
+
+    fn step(&mut self, byte: u8) -> Option<State> {
+        match (self.state, byte) {
+            (State::String, b'"') => return Some(State::Between),
+            (State::String, _) => {
+                self.token.len = usize::MAX;
+                return Some(State::Escape);
+            }
+            (State::Escape, _) => return Some(State::String),
+            (_, b'"') => {
+                self.token = Token::new(true);
+                return Some(State::String);
+            }
+            (_, b':') => {
+                let key = self.token;
+                self.enter(Some(key.text()));
+            }
+            (_, b',') => {
+                self.value();
+                self.element();
+            }
+            (_, b'{' | b'[') => {
+                self.depth = Some(self.depth + 1).filter(|depth| *depth <= DEPTH)?;
+                self.arrays = self.arrays << 1 | u128::from(byte == b'[');
+                self.element();
+            }
+            (_, b'}' | b']') => {
+                self.value();
+                self.depth = self.depth.saturating_sub(1);
+                self.arrays >>= 1;
+            }
+            (_, b' ' | b'\t' | b'\r' | b'\n') => {}
+            (state, _) => {
+                if !matches!(state, State::Scalar) {
+                    self.token = Token::new(false);
+                }
+                self.token.push(&[byte]);
+                return Some(State::Scalar);
+            }
+        }
+        Some(State::Between)
+    }
+
+    fn element(&mut self) {
+        if self.arrays & 1 == 1 {
+            self.enter(None);
+        }
+    }
+
+    /// A value of the innermost container follows: the one of that key, or an element.
+    fn enter(&mut self, key: Option<&[u8]>) {
+        self.token = Token::new(false);
+        let Some(above) = self.depth.checked_sub(1) else {
+            return;
+        };
+        for rule in self.rules.iter_mut().filter(|rule| rule.agree >= above) {
+            let agrees = rule
+                .steps
+                .get(above)
+                .is_some_and(|step| step.as_deref() == key);
+            rule.agree = above + usize::from(agrees);
+        }
+    }
+
+    /// A value has ended; unless a container, it is the token.
+    fn value(&mut self) {
+        let ends_here = |rule: &&Rule| [rule.agree, rule.steps.len()] == [self.depth; 2];
+        for rule in self.rules.iter().filter(ends_here) {
+            match (rule.slot, self.token.quoted) {
+                (None, true) => self.label = Some(self.token),
+                (Some(slot), false) => {
+                    let count = &mut self.counts[slot as usize];
+                    *count = integer(self.token.text()).or(*count);
+                }
+                _ => {}
+            }
+        }
+        self.token = Token::new(false);
+    }
+
+    /// Begins another text, wherever the last one stood.
+    pub(super) fn next_text(&mut self) {
+        (self.state, self.token) = (State::Between, Token::new(false));
+        (self.depth, self.arrays) = (0, 0);
+    }
+}
+
+impl Token {
+    fn new(quoted: bool) -> Self {
+        let (bytes, len) = ([0; limits::LABEL_BYTES], 0);
+        Self { quoted, bytes, len }
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        let end = self.len.saturating_add(more.len());
+        if let Some(room) = self.bytes.get_mut(self.len..end) {
+            room.copy_from_slice(more);
+        }
+        self.len = end;
+    }
+
+    /// The bytes, or what is no key, count or label if they are not all here.
+    pub(super) fn text(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(b"\\")
+    }
+}
+
+fn integer(text: &[u8]) -> Option<u32> {
+    let plain = text.iter().all(u8::is_ascii_digit) && (text == b"0" || !text.starts_with(b"0"));
+    core::str::from_utf8(text)
+        .ok()
+        .filter(|_| plain)?
+        .parse()
+        .ok()
+}
