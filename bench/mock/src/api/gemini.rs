@@ -57,7 +57,7 @@ pub(super) fn stream(
 }
 
 pub(super) fn count(request: &Value) -> Result<Reply, Refusal> {
-    let request = match &request["generateContentRequest"] {
+    let request = match field(request, "generateContentRequest") {
         Value::Null => request,
         inner => inner,
     };
@@ -73,7 +73,7 @@ fn prompt(request: &Value) -> Result<Prompt, Refusal> {
         .as_array()
         .ok_or_else(|| Refusal::bad("contents is not specified"))?;
     let mut prompt = Prompt::default();
-    for part in request["systemInstruction"]["parts"]
+    for part in field(request, "systemInstruction")["parts"]
         .as_array()
         .into_iter()
         .flatten()
@@ -86,17 +86,35 @@ fn prompt(request: &Value) -> Result<Prompt, Refusal> {
             add_part(&mut prompt, part, model);
         }
     }
-    if request["toolConfig"]["functionCallingConfig"]["mode"] != json!("NONE") {
+    let calling = field(field(request, "toolConfig"), "functionCallingConfig");
+    if calling["mode"] != json!("NONE") {
         offer_tools(&mut prompt, request);
     }
-    let thinking = &request["generationConfig"]["thinkingConfig"];
-    prompt.thinking = thinking["includeThoughts"] == json!(true);
+    let thinking = field(field(request, "generationConfig"), "thinkingConfig");
+    prompt.thinking = field(thinking, "includeThoughts") == &json!(true);
     Ok(prompt)
 }
 
+/// A field by its name, or by the same in snake case: the real API takes both, and its clients
+/// send both.
+fn field<'a>(object: &'a Value, name: &str) -> &'a Value {
+    if !object[name].is_null() {
+        return &object[name];
+    }
+    let snake = name.chars().fold(String::new(), |mut snake, letter| {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+        snake
+    });
+    &object[snake.as_str()]
+}
+
 fn add_part(prompt: &mut Prompt, part: &Value, model: bool) {
-    if part["functionResponse"].is_object() {
-        let text = part["functionResponse"]["response"].to_string();
+    let response = field(part, "functionResponse");
+    if response.is_object() {
+        let text = response["response"].to_string();
         return prompt.foreground(&text, None, true);
     }
     match part["text"].as_str() {
@@ -108,12 +126,12 @@ fn add_part(prompt: &mut Prompt, part: &Value, model: bool) {
 
 fn offer_tools(prompt: &mut Prompt, request: &Value) {
     for tool in request["tools"].as_array().into_iter().flatten() {
-        for function in tool["functionDeclarations"]
+        for function in field(tool, "functionDeclarations")
             .as_array()
             .into_iter()
             .flatten()
         {
-            let parameters = match &function["parametersJsonSchema"] {
+            let parameters = match field(function, "parametersJsonSchema") {
                 Value::Null => &function["parameters"],
                 schema => schema,
             };
@@ -182,4 +200,17 @@ fn usage(counts: Counts, last: bool) -> Value {
         usage["cachedContentTokenCount"] = json!(counts.cache_read);
     }
     usage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_go_by_either_spelling() {
+        let object = json!({"includeThoughts": 1, "thinking_config": 2});
+        assert_eq!(field(&object, "includeThoughts"), &json!(1));
+        assert_eq!(field(&object, "thinkingConfig"), &json!(2));
+        assert_eq!(field(&object, "toolConfig"), &Value::Null);
+    }
 }
