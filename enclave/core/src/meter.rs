@@ -49,24 +49,16 @@ pub struct Metered {
 impl Meter {
     /// A meter for an answer with these header values, empty when absent.
     pub fn new(rules: &table::Meter<'_>, content_type: &[u8], content_encoding: &[u8]) -> Self {
-        let media_type = content_type
-            .split(|&byte| byte == b';')
-            .next()
-            .unwrap_or_default();
-        let events = media_type
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"text/event-stream");
-        let (place, after_cr) = (events.then_some(0), false);
-        let scanner = Scanner::new(rules);
+        let media_type = content_type.split(|byte| *byte == b';').next();
+        let media_type = media_type.unwrap_or_default().trim_ascii();
+        let events = media_type.eq_ignore_ascii_case(b"text/event-stream");
+        let decoder = Decoder::new(content_encoding);
         let text = Text {
-            scanner,
-            place,
-            after_cr,
+            scanner: Scanner::new(rules),
+            place: events.then_some(0),
+            after_cr: false,
         };
-        Self {
-            decoder: Decoder::new(content_encoding),
-            text,
-        }
+        Self { decoder, text }
     }
 
     /// Takes the next bytes of the body as they stand on the wire.
@@ -80,16 +72,12 @@ impl Meter {
 
     /// The body has ended, or its rest will not come.
     pub fn finish(self) -> Metered {
-        let Scanner {
-            counts,
-            label,
-            depth,
-            ..
-        } = self.text.scanner;
+        let Text { scanner, .. } = self.text;
+        let whole = self.decoder.is_some_and(|decoder| decoder.at_end());
         Metered {
-            counts,
-            label: label.map(|label| Label::new(label.text())),
-            broken: depth > 0 || !self.decoder.is_some_and(|decoder| decoder.at_end()),
+            counts: scanner.counts,
+            label: scanner.label.map(|label| Label::new(label.text())),
+            broken: !whole || scanner.depth > 0,
         }
     }
 }
@@ -128,16 +116,15 @@ impl Text {
                     self.scanner.feed(b"\n")?;
                     *place = START;
                 }
-                (_, VALUE | OTHER) => {
+                (byte, at) if LINE.get(at) == Some(&byte) => *place += 1,
+                (_, VALUE) => {
                     let ends_line = |byte: &u8| matches!(byte, b'\r' | b'\n');
                     let end = rest.iter().position(ends_line).unwrap_or(rest.len());
-                    if *place == VALUE {
-                        self.scanner.feed(&[*byte])?;
-                        self.scanner.feed(&rest[..end])?;
-                    }
-                    bytes = &rest[end..];
+                    let (more, next) = rest.split_at(end);
+                    self.scanner.feed(&[*byte])?;
+                    self.scanner.feed(more)?;
+                    bytes = next;
                 }
-                (byte, _) if LINE[*place] == byte => *place += 1,
                 _ => *place = OTHER,
             }
         }

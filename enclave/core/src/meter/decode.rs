@@ -29,8 +29,8 @@ const PIECE_BYTES: usize = 4096;
 pub(super) struct Decoder {
     /// `None` is identity.
     coding: Option<Box<dyn Coding>>,
-    taken: u64,
-    given: u64,
+    /// Taken and given.
+    bytes: (u64, u64),
 }
 
 trait Coding: Send {
@@ -45,26 +45,16 @@ trait Coding: Send {
 impl Decoder {
     /// `None` for what is not one known encoding.
     pub(super) fn new(content_encoding: &[u8]) -> Option<Self> {
-        let coding: Option<Box<dyn Coding>> = match content_encoding
-            .trim_ascii()
-            .to_ascii_lowercase()
-            .as_slice()
-        {
+        let coding: Option<Box<dyn Coding>> = match &content_encoding.to_ascii_lowercase()[..] {
             b"" | b"identity" => None,
             b"gzip" | b"x-gzip" => Some(Box::new(Deflate::new(DataFormat::Raw, TRAILER))),
             b"deflate" => Some(Box::new(Deflate::new(DataFormat::Zlib, GZIP.len()))),
-            b"br" => Some(Box::new(Brotli(
-                BrotliState::new_strict(Heap, Heap, Heap),
-                false,
-            ))),
+            b"br" => Some(Box::new(Brotli::new())),
             b"zstd" => Some(Box::new(Zstd::new())),
             _ => return None,
         };
-        Some(Self {
-            coding,
-            taken: 0,
-            given: 0,
-        })
+        let bytes = (0, 0);
+        Some(Self { coding, bytes })
     }
 
     /// Hands on what the next bytes decode to; `None` ends metering.
@@ -79,9 +69,9 @@ impl Decoder {
                 return Some(());
             }
             input = input.get(used..)?;
-            self.taken += used as u64;
-            self.given += made as u64;
-            if self.given > FREE_BYTES + RATIO * self.taken {
+            self.bytes.0 += used as u64;
+            self.bytes.1 += made as u64;
+            if self.bytes.1 > FREE_BYTES + RATIO * self.bytes.0 {
                 return None;
             }
             text.push(piece.get(..made)?)?;
@@ -90,7 +80,7 @@ impl Decoder {
 
     /// Whether the body could end here.
     pub(super) fn at_end(&self) -> bool {
-        self.taken == 0 || self.coding.as_ref().is_none_or(|coding| coding.at_end())
+        self.bytes.0 == 0 || self.coding.as_ref().is_none_or(|coding| coding.at_end())
     }
 }
 
@@ -148,23 +138,32 @@ impl Coding for Deflate {
     }
 }
 
-/// The decoder, and whether it has reached the end.
-struct Brotli(BrotliState<Heap, Heap, Heap>, bool);
+struct Brotli {
+    state: BrotliState<Heap, Heap, Heap>,
+    done: bool,
+}
+
+impl Brotli {
+    fn new() -> Self {
+        let (state, done) = (BrotliState::new_strict(Heap, Heap, Heap), false);
+        Self { state, done }
+    }
+}
 
 impl Coding for Brotli {
     fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<(usize, usize)> {
-        let Self(state, end) = self;
-        let (mut left, mut free, mut total) = (input.len(), room.len(), 0);
-        let (mut used, mut made) = (0, 0);
+        let (mut left, mut used) = (input.len(), 0);
+        let (mut free, mut made, mut total) = (room.len(), 0, 0);
+        let state = &mut self.state;
         let result = BrotliDecompressStream(
             &mut left, &mut used, input, &mut free, &mut made, room, &mut total, state,
         );
-        *end = matches!(result, BrotliResult::ResultSuccess);
+        self.done = matches!(result, BrotliResult::ResultSuccess);
         (!matches!(result, BrotliResult::ResultFailure)).then_some((used, made))
     }
 
     fn at_end(&self) -> bool {
-        self.1
+        self.done
     }
 }
 

@@ -11,6 +11,7 @@
 //! that wanted to report other counts could write them.
 
 use alloc::{boxed::Box, vec::Vec};
+use core::mem;
 
 use aegis_wire::{
     control::{COUNTS, Slot},
@@ -62,17 +63,13 @@ impl Scanner {
         let counts = rules.counts.iter().map(|(slot, path)| (Some(*slot), path));
         let rules = labels.chain(counts).map(|(slot, path)| {
             let step = |step: &str| (step != "[]").then(|| step.as_bytes().into());
-            let steps = path.steps().map(step).collect();
-            Rule {
-                slot,
-                steps,
-                agree: 0,
-            }
+            let (steps, agree) = (path.steps().map(step).collect(), 0);
+            Rule { slot, steps, agree }
         });
         Self {
             rules: rules.collect(),
             state: State::Between,
-            token: Token::new(false),
+            token: Token::NOTHING,
             depth: 0,
             arrays: 0,
             counts: [None; COUNTS],
@@ -84,8 +81,9 @@ impl Scanner {
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<()> {
         while let [byte, rest @ ..] = bytes {
             bytes = rest;
-            if matches!(self.state, State::String) && !matches!(byte, b'"' | b'\\') {
-                let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            let marks = |byte: &u8| matches!(byte, b'"' | b'\\');
+            if matches!(self.state, State::String) && !marks(byte) {
+                let end = rest.iter().position(marks);
                 let (more, rest) = rest.split_at(end.unwrap_or(rest.len()));
                 self.token.push(&[*byte]);
                 self.token.push(more);
@@ -98,96 +96,86 @@ impl Scanner {
     }
 
     fn step(&mut self, byte: u8) -> Option<State> {
-        match (self.state, byte) {
-            (State::String, b'"') => return Some(State::Between),
-            (State::String, _) => {
+        let state = match (self.state, byte) {
+            (State::String, b'"') => State::Between,
+            (State::String, _) => State::Escape,
+            (State::Escape, _) => {
                 self.token.len = usize::MAX;
-                return Some(State::Escape);
+                State::String
             }
-            (State::Escape, _) => return Some(State::String),
             (_, b'"') => {
-                self.token = Token::new(true);
-                return Some(State::String);
+                (self.token, self.token.quoted) = (Token::NOTHING, true);
+                State::String
             }
-            (_, b':') => {
-                let key = self.token;
-                self.enter(Some(key.text()));
+            (_, b' ' | b'\t' | b'\r' | b'\n') => State::Between,
+            (_, b':' | b',' | b'{' | b'[' | b'}' | b']') => {
+                self.separator(byte)?;
+                State::Between
             }
-            (_, b',') => {
-                self.value();
-                self.element();
-            }
-            (_, b'{' | b'[') => {
-                self.depth = Some(self.depth + 1).filter(|depth| *depth <= DEPTH)?;
-                self.arrays = self.arrays << 1 | u128::from(byte == b'[');
-                self.element();
-            }
-            (_, b'}' | b']') => {
-                self.value();
-                self.depth = self.depth.saturating_sub(1);
-                self.arrays >>= 1;
-            }
-            (_, b' ' | b'\t' | b'\r' | b'\n') => {}
             (state, _) => {
                 if !matches!(state, State::Scalar) {
-                    self.token = Token::new(false);
+                    self.token = Token::NOTHING;
                 }
                 self.token.push(&[byte]);
-                return Some(State::Scalar);
+                State::Scalar
             }
-        }
-        Some(State::Between)
+        };
+        Some(state)
     }
 
-    fn element(&mut self) {
-        if self.arrays & 1 == 1 {
+    fn separator(&mut self, byte: u8) -> Option<()> {
+        let token = mem::replace(&mut self.token, Token::NOTHING);
+        match byte {
+            b':' => self.enter(Some(token.text())),
+            b'{' | b'[' => {
+                self.depth = Some(self.depth + 1).filter(|depth| *depth <= DEPTH)?;
+                self.arrays = self.arrays << 1 | u128::from(byte == b'[');
+            }
+            _ => self.value(token),
+        }
+        if matches!(byte, b'}' | b']') {
+            self.depth = self.depth.saturating_sub(1);
+            self.arrays >>= 1;
+        } else if byte != b':' && self.arrays & 1 == 1 {
             self.enter(None);
         }
+        Some(())
     }
 
     /// A value of the innermost container follows: the one of that key, or an element.
     fn enter(&mut self, key: Option<&[u8]>) {
-        self.token = Token::new(false);
-        let Some(above) = self.depth.checked_sub(1) else {
-            return;
-        };
+        let above = self.depth.saturating_sub(1);
         for rule in self.rules.iter_mut().filter(|rule| rule.agree >= above) {
-            let agrees = rule
-                .steps
-                .get(above)
-                .is_some_and(|step| step.as_deref() == key);
-            rule.agree = above + usize::from(agrees);
+            let step = rule.steps.get(above).map(Option::as_deref);
+            rule.agree = above + usize::from(step == Some(key));
         }
     }
 
-    /// A value has ended; unless a container, it is the token.
-    fn value(&mut self) {
+    /// A value has ended; unless it was a container, it is the token.
+    fn value(&mut self, token: Token) {
         let ends_here = |rule: &&Rule| [rule.agree, rule.steps.len()] == [self.depth; 2];
         for rule in self.rules.iter().filter(ends_here) {
-            match (rule.slot, self.token.quoted) {
-                (None, true) => self.label = Some(self.token),
-                (Some(slot), false) => {
-                    let count = &mut self.counts[slot as usize];
-                    *count = integer(self.token.text()).or(*count);
-                }
-                _ => {}
+            match rule.slot.map(|slot| &mut self.counts[slot as usize]) {
+                Some(count) => *count = token.integer().or(*count),
+                None if token.quoted => self.label = Some(token),
+                None => {}
             }
         }
-        self.token = Token::new(false);
     }
 
     /// Begins another text, wherever the last one stood.
     pub(super) fn next_text(&mut self) {
-        (self.state, self.token) = (State::Between, Token::new(false));
+        (self.state, self.token) = (State::Between, Token::NOTHING);
         (self.depth, self.arrays) = (0, 0);
     }
 }
 
 impl Token {
-    fn new(quoted: bool) -> Self {
-        let (bytes, len) = ([0; limits::LABEL_BYTES], 0);
-        Self { quoted, bytes, len }
-    }
+    const NOTHING: Self = Self {
+        quoted: false,
+        bytes: [0; limits::LABEL_BYTES],
+        len: 0,
+    };
 
     fn push(&mut self, more: &[u8]) {
         let end = self.len.saturating_add(more.len());
@@ -201,13 +189,10 @@ impl Token {
     pub(super) fn text(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(b"\\")
     }
-}
 
-fn integer(text: &[u8]) -> Option<u32> {
-    let plain = text.iter().all(u8::is_ascii_digit) && (text == b"0" || !text.starts_with(b"0"));
-    core::str::from_utf8(text)
-        .ok()
-        .filter(|_| plain)?
-        .parse()
-        .ok()
+    fn integer(&self) -> Option<u32> {
+        let text = core::str::from_utf8(self.text()).ok()?;
+        let plain = text == "0" || !text.starts_with(['0', '+']);
+        text.parse().ok().filter(|_| plain && !self.quoted)
+    }
 }

@@ -1,0 +1,144 @@
+//! The books of one boot: which requests wait for an answer, which grants are not settled, which
+//! usage the host has not acknowledged (PROTOCOL.md, section 4).
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use aegis_wire::{
+    Malformed,
+    control::{Custody, Deny, Frame, Grant, ToEnclave, ToHost, Usage},
+};
+
+use crate::{exchange, plan::Plan};
+
+/// Most requests that wait, and most grants whose usage the host has not acknowledged. Beyond,
+/// requests are refused: an enclave must not forget what it owes the ledger.
+const OPEN: usize = 65_536;
+
+/// The state of a boot's control leg.
+#[derive(Debug, Default)]
+pub struct Control {
+    requests: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    granted: BTreeSet<u64>,
+    unacknowledged: BTreeMap<u64, Usage>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    attempt: u8,
+    custody: Custody,
+    given_up: bool,
+}
+
+/// What a frame from the host means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The answer to that request.
+    Answer(u64, Result<Grant, Deny>),
+    /// A grant came too late: this settles it.
+    Settle(Usage),
+    /// Nothing is to be done.
+    Nothing,
+}
+
+impl Control {
+    /// Numbers a new request.
+    pub fn number(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    /// The frame that asks for the first attempt of a request, or `None` when too much is open.
+    pub fn authorize(
+        &mut self,
+        plan: &Plan<'_, '_>,
+        session: u64,
+        request: u64,
+    ) -> Option<Vec<u8>> {
+        if self.waiting.len() + self.granted.len() + self.unacknowledged.len() >= OPEN {
+            return None;
+        }
+        let question = plan.authorize(session, request, 1);
+        let frame = ToHost::Authorize(question).encode().ok()?;
+        let (attempt, custody) = (question.attempt, question.custody);
+        self.waiting.insert(
+            request,
+            Waiting {
+                attempt,
+                custody,
+                given_up: false,
+            },
+        );
+        Some(frame)
+    }
+
+    /// The client went away, or the host took too long: a late grant will be settled at once.
+    pub fn give_up(&mut self, request: u64) {
+        if let Some(waiting) = self.waiting.get_mut(&request) {
+            waiting.given_up = true;
+        }
+    }
+
+    /// Takes a frame; an error ends the channel.
+    pub fn receive(&mut self, frame: ToEnclave) -> Result<Received, Malformed> {
+        match frame {
+            ToEnclave::Grant(grant) => {
+                let waiting = self.answered(grant.request, grant.attempt)?;
+                if grant.custody != waiting.custody {
+                    return Err(Malformed("grant of another custody"));
+                }
+                let used = self.unacknowledged.contains_key(&grant.grant);
+                if used || !self.granted.insert(grant.grant) {
+                    return Err(Malformed("grant number used before"));
+                }
+                if waiting.given_up {
+                    return Ok(Received::Settle(exchange::not_dispatched(grant.grant)));
+                }
+                Ok(Received::Answer(grant.request, Ok(grant)))
+            }
+            ToEnclave::Deny(deny) => {
+                let waiting = self.answered(deny.request, deny.attempt)?;
+                let answer = Received::Answer(deny.request, Err(deny));
+                Ok(if waiting.given_up {
+                    Received::Nothing
+                } else {
+                    answer
+                })
+            }
+            ToEnclave::Ack(grant) => {
+                let usage = self.unacknowledged.remove(&grant);
+                usage
+                    .map(|_| Received::Nothing)
+                    .ok_or(Malformed("ack of nothing"))
+            }
+        }
+    }
+
+    /// Puts a finished grant on the list of what the host must acknowledge.
+    pub fn settle(&mut self, usage: &Usage) {
+        if self.granted.remove(&usage.grant) {
+            self.unacknowledged.insert(usage.grant, usage.clone());
+        }
+    }
+
+    /// The channel is gone: these requests will get no answer.
+    pub fn lost(&mut self) -> Vec<u64> {
+        core::mem::take(&mut self.waiting).into_keys().collect()
+    }
+
+    /// What must be sent again on a new channel.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &Usage> {
+        self.unacknowledged.values()
+    }
+
+    fn answered(&mut self, request: u64, attempt: u8) -> Result<Waiting, Malformed> {
+        let waiting = self
+            .waiting
+            .remove(&request)
+            .filter(|open| open.attempt == attempt);
+        waiting.ok_or(Malformed("answer to no open request"))
+    }
+}

@@ -1,0 +1,172 @@
+//! Which fields of a head pass (DESIGN 3.4). A head is a list of fields with lower-case names, in
+//! the order received; what is not named here passes as it is.
+
+use alloc::{vec, vec::Vec};
+
+use aegis_wire::{limits, session::VIRTUAL_KEY_PREFIX, table::Credential};
+
+/// A header field: lower-case name and exact value.
+pub type Field<'a> = (&'a str, &'a [u8]);
+
+/// Fields that speak of one connection only (RFC 9110, 7.6.1), and `expect`, consumed here.
+const HOP_BY_HOP: [&str; 12] = [
+    "connection",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+];
+/// Fields that carry a credential, for any provider of the table or for a proxy.
+const CREDENTIALS: [&str; 5] = [
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+];
+/// Query parameters that carry a credential.
+const QUERY_CREDENTIALS: [&str; 3] = ["key", "api-key", "access_token"];
+/// WebSocket subprotocol that carries one.
+const PROTOCOL_CREDENTIAL: &[u8] = b"openai-insecure-api-key.";
+
+/// Whether a head keeps the limits.
+pub fn fits(fields: &[Field<'_>]) -> bool {
+    let bytes: usize = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    fields.len() <= limits::HEAD_FIELDS && bytes <= limits::HEAD_BYTES
+}
+
+/// The values of a field.
+pub fn values<'a>(fields: &[Field<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    fields
+        .iter()
+        .filter(move |field| field.0 == name)
+        .map(|field| field.1)
+}
+
+/// The fields of a request that go to the provider. `own` are the credential forms that stay:
+/// the provider's in client custody, none otherwise.
+pub fn request_fields<'a>(fields: &[Field<'a>], own: &[Credential]) -> Vec<Field<'a>> {
+    let stays = |&(name, value): &Field<'a>| match name {
+        "sec-websocket-protocol" => !contains(value, PROTOCOL_CREDENTIAL),
+        _ if CREDENTIALS.contains(&name) => own.iter().any(|form| is_form(*form, name, value)),
+        _ => true,
+    };
+    let mut kept = end_to_end(fields);
+    kept.retain(|field| stays(field) && !contains(field.1, VIRTUAL_KEY_PREFIX.as_bytes()));
+    kept
+}
+
+/// The fields of an answer that go to the client.
+pub fn response_fields<'a>(fields: &[Field<'a>]) -> Vec<Field<'a>> {
+    end_to_end(fields)
+}
+
+/// Path and query with the credential parameters that `own` does not name taken out; every other
+/// byte stays where it is.
+pub fn target(path_and_query: &str, own: &[Credential]) -> Vec<u8> {
+    let Some((path, query)) = path_and_query.split_once('?') else {
+        return Vec::from(path_and_query);
+    };
+    let stays = |pair: &&str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name);
+        let own_key = own.contains(&Credential::QueryKey) && name == b"key";
+        let credential = QUERY_CREDENTIALS
+            .iter()
+            .any(|known| name == known.as_bytes());
+        (own_key || !credential) && !contains(&decode(value), VIRTUAL_KEY_PREFIX.as_bytes())
+    };
+    let kept: Vec<&str> = query.split('&').filter(stays).collect();
+    let separator = if kept.is_empty() { "" } else { "?" };
+    [path, separator, &kept.join("&")].concat().into_bytes()
+}
+
+/// Whether the request carries a credential in one of these forms.
+pub fn has_credential(fields: &[Field<'_>], target: &[u8], own: &[Credential]) -> bool {
+    let in_query = || {
+        let query = target
+            .splitn(2, |byte| *byte == b'?')
+            .nth(1)
+            .unwrap_or_default();
+        query
+            .split(|byte| *byte == b'&')
+            .any(|pair| pair.starts_with(b"key="))
+    };
+    own.iter().any(|form| match form {
+        Credential::QueryKey => in_query(),
+        _ => fields
+            .iter()
+            .any(|(name, value)| is_form(*form, name, value)),
+    })
+}
+
+/// The header field of a credential in that form; a query parameter is never added, since every
+/// provider's first form is a header.
+pub fn credential_field(form: Credential, credential: &[u8]) -> (&'static str, Vec<u8>) {
+    match form {
+        Credential::Header(name) => (name, credential.to_vec()),
+        _ => ("authorization", [b"Bearer ", credential].concat()),
+    }
+}
+
+fn end_to_end<'a>(fields: &[Field<'a>]) -> Vec<Field<'a>> {
+    let mut consumed = vec![];
+    for value in values(fields, "connection") {
+        consumed.extend(value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    }
+    let passes = |name: &str| {
+        !HOP_BY_HOP.contains(&name)
+            && !name.starts_with("aegis-")
+            && !consumed
+                .iter()
+                .any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    fields
+        .iter()
+        .filter(|(name, _)| passes(name))
+        .copied()
+        .collect()
+}
+
+fn is_form(form: Credential, name: &str, value: &[u8]) -> bool {
+    match form {
+        Credential::Bearer => {
+            let scheme = value.get(..7).unwrap_or_default();
+            name == "authorization" && scheme.eq_ignore_ascii_case(b"bearer ")
+        }
+        Credential::Header(header) => name == header,
+        Credential::QueryKey => false,
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Percent-decoding (RFC 3986, 2.1) with `+` as a space; a broken escape stays as it is.
+fn decode(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        let digit = |at: usize| tail.get(at).and_then(|digit| (*digit as char).to_digit(16));
+        let (decoded, skip) = match (byte, digit(0), digit(1)) {
+            // Two hex digits are at most 255.
+            (b'%', Some(high), Some(low)) => ((high * 16 + low) as u8, 2),
+            (b'+', ..) => (b' ', 0),
+            _ => (*byte, 0),
+        };
+        out.push(decoded);
+        rest = &tail[skip..];
+    }
+    out
+}

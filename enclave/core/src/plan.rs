@@ -1,0 +1,180 @@
+//! From a request head to a plan: which provider, which endpoint, which custody, which fields.
+
+use alloc::vec::Vec;
+
+use aegis_wire::{
+    control::{Authorize, Custody},
+    table::{Endpoint, Envelope, Provider, ProviderIndex, Table},
+};
+
+use crate::{
+    head::{self, Field},
+    refusal::Refusal,
+};
+
+/// A request head as received.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Method, as is.
+    pub method: &'a str,
+    /// `:authority`, or the authority of an absolute target.
+    pub authority: Option<&'a str>,
+    /// Path and query, as is.
+    pub path_and_query: &'a str,
+    /// Header fields, names in lower case.
+    pub fields: &'a [Field<'a>],
+}
+
+/// What is to be done with a request, should the host allow it.
+#[derive(Debug)]
+pub struct Plan<'t, 'r> {
+    /// Where it goes.
+    pub provider: &'t Provider<'t>,
+    /// What it asks.
+    pub endpoint: &'t Endpoint<'t>,
+    /// Whose credential it takes.
+    pub custody: Custody,
+    /// Whether the host may learn the model's label.
+    pub show_label: bool,
+    /// Where it goes, as host and table number it.
+    pub index: ProviderIndex,
+    target: Vec<u8>,
+    fields: Vec<Field<'r>>,
+}
+
+/// The head of the request that leaves.
+#[derive(Debug)]
+pub struct UpstreamHead<'a> {
+    /// `host` or `:authority`, from the table.
+    pub authority: &'a str,
+    /// Path and query.
+    pub target: &'a [u8],
+    /// Fields as received, in their order.
+    pub fields: &'a [Field<'a>],
+    /// The one that was added, if any.
+    pub credential: Option<(&'static str, Vec<u8>)>,
+}
+
+impl<'t, 'r> Plan<'t, 'r> {
+    /// Judges a head. With the refusal comes the envelope of the provider that was meant.
+    pub fn new(table: &'t Table<'t>, request: &Request<'r>) -> Result<Self, (Refusal, Envelope)> {
+        let authority = named(request).map_err(|refusal| (refusal, Envelope::OpenAi))?;
+        let (index, provider) = table
+            .by_authority(authority)
+            .ok_or((Refusal::UnknownProvider, Envelope::OpenAi))?;
+        Self::at(index, provider, request).map_err(|refusal| (refusal, provider.api.envelope))
+    }
+
+    fn at(
+        index: ProviderIndex,
+        provider: &'t Provider<'t>,
+        request: &Request<'r>,
+    ) -> Result<Self, Refusal> {
+        let Request {
+            method,
+            authority: _,
+            path_and_query,
+            fields,
+        } = *request;
+        if !head::fits(fields) {
+            return Err(Refusal::HeadTooLarge);
+        }
+        let lengths = head::values(fields, "content-length").count();
+        let coded = head::values(fields, "transfer-encoding").count();
+        if lengths + coded > 1 || !path_and_query.starts_with('/') {
+            return Err(Refusal::BadRequest);
+        }
+        let path = path_and_query.split('?').next().unwrap_or_default();
+        let endpoint = provider
+            .endpoint(method, path)
+            .ok_or(Refusal::UnknownEndpoint)?;
+        let custody = custody(fields)?;
+        if endpoint.account_scoped && custody != Custody::Client {
+            return Err(Refusal::AccountScoped);
+        }
+        let own = match custody {
+            Custody::Client => &provider.api.credentials[..],
+            Custody::Host => &[],
+        };
+        let kept = head::request_fields(fields, own);
+        let target = head::target(path_and_query, own);
+        if custody == Custody::Client && !head::has_credential(&kept, &target, own) {
+            return Err(Refusal::CredentialMissing);
+        }
+        let show_label = !head::values(fields, "aegis-model").any(|value| value == b"hide");
+        Ok(Self {
+            provider,
+            endpoint,
+            custody,
+            show_label,
+            index,
+            target,
+            fields: kept,
+        })
+    }
+
+    /// The question for the host.
+    pub fn authorize(&self, session: u64, request: u64, attempt: u8) -> Authorize {
+        let Self {
+            endpoint,
+            custody,
+            index,
+            ..
+        } = self;
+        let (provider, class) = (index.0, endpoint.class);
+        Authorize {
+            session,
+            request,
+            attempt,
+            provider,
+            class,
+            custody: *custody,
+        }
+    }
+
+    /// The head that leaves; `credential` is the grant's, empty in client custody.
+    pub fn upstream_head(&self, credential: &[u8]) -> UpstreamHead<'_> {
+        let Self {
+            provider,
+            custody,
+            target,
+            fields,
+            ..
+        } = self;
+        let form = provider
+            .api
+            .credentials
+            .first()
+            .filter(|_| *custody == Custody::Host);
+        UpstreamHead {
+            authority: provider.authority,
+            target,
+            fields,
+            credential: form.map(|form| head::credential_field(*form, credential)),
+        }
+    }
+}
+
+/// The one authority that a request names.
+fn named<'a>(request: &Request<'a>) -> Result<&'a str, Refusal> {
+    let mut hosts = head::values(request.fields, "host");
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(str::from_utf8(host).map_err(|_| Refusal::BadRequest)?),
+        (None, _) => None,
+        _ => return Err(Refusal::BadRequest),
+    };
+    match (request.authority, host) {
+        (Some(one), Some(two)) if !one.eq_ignore_ascii_case(two) => Err(Refusal::BadRequest),
+        (Some(name), _) | (None, Some(name)) => Ok(name),
+        (None, None) => Err(Refusal::UnknownProvider),
+    }
+}
+
+/// The custody stated; exactly once.
+fn custody(fields: &[Field<'_>]) -> Result<Custody, Refusal> {
+    let mut stated = head::values(fields, "aegis-custody");
+    let word = stated.next().filter(|_| stated.next().is_none());
+    let word = word.and_then(|word| str::from_utf8(word).ok());
+    word.and_then(Custody::from_word)
+        .ok_or(Refusal::CustodyMissing)
+}

@@ -1,1 +1,0 @@
-//! The Aegis enclave as a plain process, with the development attester and mock rows

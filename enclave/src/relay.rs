@@ -1,0 +1,367 @@
+//! One request: carries out what `aegis_core::Exchange` says, exhaustively, and decides nothing.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, LazyLock},
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use aegis_core::{
+    Action, Event, Exchange, Plan, Refusal,
+    head::{self, Field},
+    plan,
+};
+use aegis_wire::{control::Grant, limits, table::Envelope};
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Uri,
+    body::{Body, Frame, Incoming, SizeHint},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use tokio::time::{self, Sleep};
+
+use crate::{
+    Enclave,
+    session::Session,
+    upstream::{Key, Sender, Sent},
+};
+
+/// Start of the monotonic clock that exchanges are told.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+pub(crate) type Answer = Response<Either<Full<Bytes>, Relay>>;
+
+/// Answers one request.
+pub(crate) async fn handle(
+    session: Arc<Session>,
+    request: Request<Incoming>,
+) -> Result<Answer, Broken> {
+    let (number, name) = session.enclave.channel.number();
+    let (parts, body) = request.into_parts();
+    let fields = fields(&parts.headers);
+    let head = plan::Request {
+        method: parts.method.as_str(),
+        authority: parts.uri.authority().map(|authority| authority.as_str()),
+        path_and_query: parts
+            .uri
+            .path_and_query()
+            .map_or("", |target| target.as_str()),
+        fields: &fields,
+    };
+    let mut answer = match Plan::new(session.enclave.table, &head) {
+        Ok(plan) => run(&session, &plan, number, body).await?,
+        Err((refusal, envelope)) => refuse(refusal, envelope),
+    };
+    let name = HeaderValue::try_from(name).map_err(|_| Broken)?;
+    answer.headers_mut().insert("aegis-request", name);
+    Ok(answer)
+}
+
+/// Follows the exchange up to the head of the answer.
+async fn run(
+    session: &Session,
+    plan: &Plan<'static, '_>,
+    number: u64,
+    body: Incoming,
+) -> Result<Answer, Broken> {
+    let enclave = session.enclave;
+    let mut live = Live {
+        enclave,
+        exchange: Exchange::new(plan),
+    };
+    let answer = enclave.channel.ask(plan, session.number, number).await;
+    let (event, grant) = match answer {
+        Ok(grant) => (Event::Granted(grant.grant), Some(grant)),
+        Err(event) => (event, None),
+    };
+    let mut way = Way {
+        session,
+        plan,
+        grant,
+        body: Some(body),
+        sender: None,
+    };
+    let mut action = live.step(event);
+    loop {
+        action = match action {
+            Action::Answer(refusal) => return Ok(refuse(refusal, plan.provider.api.envelope)),
+            Action::Dial { fresh } => live.step(way.dial(fresh).await),
+            Action::Send => match way.send().await {
+                Ok(answer) => return live.relay(answer, plan.provider.api.envelope),
+                Err(event) => live.step(event),
+            },
+            // None of these comes before a head.
+            Action::RelayHead | Action::RelayChunk | Action::Finish | Action::Break => {
+                return Err(Broken);
+            }
+        }
+    }
+}
+
+/// What a request needs on its way out.
+struct Way<'a> {
+    session: &'a Session,
+    plan: &'a Plan<'static, 'a>,
+    grant: Option<Grant>,
+    body: Option<Incoming>,
+    sender: Option<(Sender, bool)>,
+}
+
+impl Way<'_> {
+    fn key(&self) -> Key {
+        (
+            self.plan.index,
+            self.grant.as_ref().map_or(0, |grant| grant.account),
+        )
+    }
+
+    async fn dial(&mut self, fresh: bool) -> Event<'static> {
+        let Session {
+            enclave, upstreams, ..
+        } = self.session;
+        match upstreams.connect(enclave, self.key(), fresh).await {
+            Ok(sender) => {
+                self.sender = Some(sender);
+                Event::Ready
+            }
+            Err(event) => event,
+        }
+    }
+
+    async fn send(&mut self) -> Result<Response<Incoming>, Event<'static>> {
+        let (sender, reused) = self.sender.take().ok_or(Event::Lost)?;
+        let body = self.body.take().ok_or(Event::Lost)?;
+        let credential = self
+            .grant
+            .as_ref()
+            .map_or(&[][..], |grant| &grant.credential);
+        let head = self.plan.upstream_head(credential);
+        let request = upstream_request(&head, self.plan.endpoint.method, sender.is_http2(), body);
+        let request = request.ok_or(Event::Lost)?;
+        let sent = self.session.upstreams.send(self.key(), sender, request);
+        match time::timeout(limits::IDLE, sent).await {
+            Ok(Sent::Answered(answer)) => Ok(answer),
+            Ok(Sent::Unsent(request)) => {
+                self.body = Some(request.into_body());
+                Err(Event::Unsent { reused })
+            }
+            Ok(Sent::BadHead) => Err(Event::BadHead),
+            Ok(Sent::Lost) => Err(Event::Lost),
+            Err(_) => Err(Event::Timeout),
+        }
+    }
+}
+
+fn upstream_request(
+    head: &plan::UpstreamHead<'_>,
+    method: &str,
+    http2: bool,
+    body: Incoming,
+) -> Option<Request<Incoming>> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method.parse().ok()?;
+    let target = str::from_utf8(head.target).ok()?;
+    let headers = request.headers_mut();
+    if !http2 {
+        headers.insert(HOST, head.authority.try_into().ok()?);
+    }
+    fill(headers, head.fields)?;
+    if let Some((name, value)) = &head.credential {
+        fill(headers, &[(name, value)])?;
+    }
+    let uri = if http2 {
+        format!("https://{}{target}", head.authority)
+    } else {
+        target.into()
+    };
+    *request.uri_mut() = Uri::try_from(uri).ok()?;
+    Some(request)
+}
+
+/// The fields of a head, names in lower case as `http` keeps them.
+fn fields(headers: &HeaderMap) -> Vec<Field<'_>> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
+}
+
+/// Appends fields; every value is marked sensitive, so that HPACK neither indexes nor compares it.
+fn fill(headers: &mut HeaderMap, fields: &[Field<'_>]) -> Option<()> {
+    for (name, value) in fields {
+        let mut value = HeaderValue::from_bytes(value).ok()?;
+        value.set_sensitive(true);
+        headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
+    }
+    Some(())
+}
+
+fn refuse(refusal: Refusal, envelope: Envelope) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::from(refusal.body(envelope))));
+    if let Ok(status) = StatusCode::from_u16(refusal.status()) {
+        *answer.status_mut() = status;
+    }
+    let headers = answer.headers_mut();
+    headers.insert("aegis-error", HeaderValue::from_static(refusal.code()));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let retry = if refusal.should_retry() {
+        "true"
+    } else {
+        "false"
+    };
+    headers.insert("x-should-retry", HeaderValue::from_static(retry));
+    if let Some(seconds) = refusal.retry_after_s() {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    answer
+}
+
+/// An exchange whose end, however it comes, is settled.
+struct Live {
+    enclave: &'static Enclave,
+    exchange: Exchange<'static>,
+}
+
+impl Live {
+    fn step(&mut self, event: Event<'_>) -> Action {
+        let now_ms = START.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        let step = self.exchange.step(now_ms, event);
+        if let Some(usage) = step.settle {
+            self.enclave.channel.settle(usage);
+        }
+        step.action
+    }
+
+    fn relay(mut self, upstream: Response<Incoming>, envelope: Envelope) -> Result<Answer, Broken> {
+        let (parts, body) = upstream.into_parts();
+        let received = fields(&parts.headers);
+        let event = if head::fits(&received) {
+            let value = |name| {
+                parts
+                    .headers
+                    .get(name)
+                    .map_or(&[][..], HeaderValue::as_bytes)
+            };
+            let (content_type, content_encoding) = (value(CONTENT_TYPE), value(CONTENT_ENCODING));
+            Event::Head {
+                status: parts.status.as_u16(),
+                content_type,
+                content_encoding,
+            }
+        } else {
+            Event::BadHead
+        };
+        match self.step(event) {
+            Action::RelayHead => {}
+            Action::Answer(refusal) => return Ok(refuse(refusal, envelope)),
+            _ => return Err(Broken),
+        }
+        let idle = Box::pin(time::sleep(limits::IDLE));
+        let mut relay = Relay {
+            body,
+            live: self,
+            idle,
+            ended: false,
+        };
+        relay.end_if_complete();
+        let mut answer = Response::new(Either::Right(relay));
+        *answer.status_mut() = parts.status;
+        fill(answer.headers_mut(), &head::response_fields(&received)).ok_or(Broken)?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.step(Event::ClientGone);
+    }
+}
+
+/// The provider's body on its way to the client: a chunk that arrives is a chunk that leaves.
+pub(crate) struct Relay {
+    body: Incoming,
+    live: Live,
+    idle: Pin<Box<Sleep>>,
+    ended: bool,
+}
+
+impl Relay {
+    /// Whoever reads a body of known length may stop at its last byte, so the end is told as soon
+    /// as it is known.
+    fn end_if_complete(&mut self) {
+        if !self.ended && self.body.is_end_stream() {
+            self.ended = true;
+            self.live.step(Event::End);
+        }
+    }
+
+    fn end(&mut self, event: Event<'_>) -> Option<Result<Frame<Bytes>, Broken>> {
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        match self.live.step(event) {
+            Action::Finish => None,
+            _ => Some(Err(Broken)),
+        }
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        loop {
+            let frame = match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    ready!(this.idle.as_mut().poll(cx));
+                    return Poll::Ready(this.end(Event::Timeout));
+                }
+            };
+            let chunk = match frame {
+                Some(Ok(frame)) => frame.into_data(),
+                Some(Err(_)) => return Poll::Ready(this.end(Event::Lost)),
+                None => return Poll::Ready(this.end(Event::End)),
+            };
+            // Trailers are not relayed (PROTOCOL.md, section 6).
+            let Ok(chunk) = chunk else { continue };
+            this.idle
+                .as_mut()
+                .reset(time::Instant::now() + limits::IDLE);
+            let action = this.live.step(Event::Chunk(&chunk));
+            if action != Action::RelayChunk {
+                return Poll::Ready(this.end(Event::Lost));
+            }
+            this.end_if_complete();
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that did not end well; hyper resets or closes it.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken stream")
+    }
+}
+
+impl std::error::Error for Broken {}

@@ -1,0 +1,122 @@
+//! A session: preface, inner handshake, evidence, then HTTP. Nothing is served before evidence.
+
+use std::sync::Arc;
+
+use aegis_wire::{
+    binding::{EXPORTER_LABEL, Exporter},
+    limits,
+    session::{self, Evidence, Mode, Opening, Preface},
+};
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    Enclave,
+    legs::Leg,
+    relay,
+    upstream::{Upstreams, WINDOW},
+};
+
+/// Most requests under way in one session.
+const STREAMS: u32 = 1024;
+
+/// A client whose evidence has been handed out.
+pub(crate) struct Session {
+    pub(crate) enclave: &'static Enclave,
+    pub(crate) number: u64,
+    pub(crate) upstreams: Arc<Upstreams>,
+}
+
+/// Serves one leg to its end. Whatever fails before HTTP closes it without a word.
+pub(crate) async fn serve(enclave: &'static Enclave, leg: Leg) {
+    let opened = time::timeout(limits::HANDSHAKE, open(enclave, leg)).await;
+    if let Ok(Some((number, mode, tls))) = opened {
+        let session = Arc::new(Session {
+            enclave,
+            number,
+            upstreams: Arc::default(),
+        });
+        serve_http(session, mode, tls).await;
+    }
+}
+
+async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(u64, Mode, TlsStream<Leg>)> {
+    let mut preface = [0; Preface::LEN];
+    leg.read_exact(&mut preface).await.ok()?;
+    let Preface(number) = Preface::decode(&preface).ok()?;
+    let acceptor = TlsAcceptor::from(enclave.identity.server.clone());
+    let mut tls = acceptor.accept(leg).await.ok()?;
+    if tls.get_ref().1.alpn_protocol() != Some(session::ALPN) {
+        return None;
+    }
+    let mut bytes = [0; Opening::LEN];
+    tls.read_exact(&mut bytes).await.ok()?;
+    let opening = Opening::decode(&bytes).ok()?;
+    let exporter =
+        tls.get_ref()
+            .1
+            .export_keying_material([0; 32], EXPORTER_LABEL, Some(&opening.nonce));
+    let exporter = Exporter(exporter.ok()?);
+    let evidence = move || enclave.identity.evidence(&bytes, &exporter);
+    let evidence = tokio::task::spawn_blocking(evidence).await.ok()?;
+    tls.write_all(evidence.as_deref().unwrap_or(&Evidence::UNAVAILABLE))
+        .await
+        .ok()?;
+    tls.flush().await.ok()?;
+    evidence.map(|_| (number, opening.mode, tls))
+}
+
+async fn serve_http(session: Arc<Session>, mode: Mode, tls: TlsStream<Leg>) {
+    let io = TokioIo::new(tls);
+    let service = service_fn(|request| relay::handle(session.clone(), request));
+    let life = time::sleep(limits::SESSION);
+    // Both ends of a connection are alike here: the client sees its streams end.
+    let _ = match mode {
+        Mode::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits::IDLE)
+                .max_headers(limits::HEAD_FIELDS)
+                .max_buf_size(2 * limits::HEAD_BYTES)
+                .serve_connection(io, service);
+            drive(connection, life, |connection| {
+                connection.graceful_shutdown()
+            })
+            .await
+        }
+        Mode::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .max_concurrent_streams(STREAMS)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(4 * WINDOW)
+                .max_header_list_size(2 * limits::HEAD_BYTES as u32)
+                .serve_connection(io, service);
+            drive(connection, life, |connection| {
+                connection.graceful_shutdown()
+            })
+            .await
+        }
+    };
+}
+
+/// Runs a connection; when its life is over it takes no more requests, and those under way finish.
+async fn drive<C: Future>(
+    connection: C,
+    life: time::Sleep,
+    shut_down: impl FnOnce(std::pin::Pin<&mut C>),
+) -> C::Output {
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = life => shut_down(connection.as_mut()),
+    }
+    connection.await
+}
