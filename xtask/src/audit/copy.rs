@@ -1,0 +1,100 @@
+//! A copy of the tree in the cache, with a target folder of its own. The working tree is never
+//! touched; files whose content is right keep their time, so that builds stay incremental.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    failure::Failure,
+    workspace::{Workspace, cache},
+};
+
+/// The copy; nobody else uses it while this value lives.
+#[derive(Debug)]
+pub(super) struct Copy {
+    /// Where patches are applied and tests run.
+    pub(super) workspace: Workspace,
+    /// Where the output of the last program goes.
+    pub(super) log: PathBuf,
+    original: Workspace,
+    _lock: File,
+}
+
+impl Copy {
+    /// The copy of this workspace, made or brought up to date.
+    pub(super) fn of(original: &Workspace) -> Result<Self, Failure> {
+        let key = Sha256::digest(original.root.as_os_str().as_encoded_bytes());
+        let folder = cache()?.join("audit").join(hex::encode(&key[..8]));
+        Self::at(original, &folder)
+    }
+
+    /// The same in a given folder.
+    pub(super) fn at(original: &Workspace, folder: &Path) -> Result<Self, Failure> {
+        let workspace = Workspace {
+            root: folder.join("tree"),
+            target: folder.join("target"),
+        };
+        let root = &workspace.root;
+        fs::create_dir_all(root).map_err(|e| Failure::file(root, &e))?;
+        let path = folder.join("lock");
+        let lock = File::create(&path).map_err(|e| Failure::file(&path, &e))?;
+        lock.lock().map_err(|e| Failure::file(&path, &e))?;
+        let copy = Self {
+            workspace,
+            log: folder.join("log"),
+            original: original.clone(),
+            _lock: lock,
+        };
+        copy.sync()?;
+        Ok(copy)
+    }
+
+    /// Makes the copy equal to the original, undoing whatever a patch changed.
+    pub(super) fn sync(&self) -> Result<(), Failure> {
+        let files: BTreeSet<_> = self.original.files()?.into_iter().collect();
+        let (from, to) = (&self.original.root, &self.workspace.root);
+        for file in &files {
+            copy_if_different(&from.join(file), &to.join(file))?;
+        }
+        let mut present = Vec::new();
+        list(to, &mut present)?;
+        for path in present {
+            let known = path.strip_prefix(to).is_ok_and(|file| files.contains(file));
+            if !known {
+                fs::remove_file(&path).map_err(|e| Failure::file(&path, &e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn copy_if_different(from: &Path, to: &Path) -> Result<(), Failure> {
+    let wanted = fs::read(from).map_err(|e| Failure::file(from, &e))?;
+    if fs::read(to).is_ok_and(|present| present == wanted) {
+        return Ok(());
+    }
+    let folder = to.parent().unwrap_or(to);
+    fs::create_dir_all(folder).map_err(|e| Failure::file(folder, &e))?;
+    fs::write(to, wanted).map_err(|e| Failure::file(to, &e))?;
+    let mode = fs::metadata(from)
+        .map_err(|e| Failure::file(from, &e))?
+        .permissions();
+    fs::set_permissions(to, mode).map_err(|e| Failure::file(to, &e))
+}
+
+fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    for entry in fs::read_dir(folder).map_err(|e| Failure::file(folder, &e))? {
+        let path = entry.map_err(|e| Failure::file(folder, &e))?.path();
+        match path.is_dir() && !path.is_symlink() {
+            true => list(&path, found)?,
+            false => found.push(path),
+        }
+    }
+    Ok(())
+}

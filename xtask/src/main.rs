@@ -1,0 +1,98 @@
+//! `cargo xtask`: see the crate's library for what each command holds.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{audit, deps, failure::Failure, sizes, tcb, test, up, workspace::Workspace};
+
+/// Gates and jobs of the Aegis workspace.
+///
+/// Two commands are all a newcomer needs: `cargo xtask up` starts the whole path on this machine,
+/// `cargo xtask test` passes all tests. The others are parts of the second.
+///
+/// Exit codes: 0 done, 1 refused by a check, 2 usage, 3 environment (network, file, missing tool).
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build agent, host, enclave and mock provider, and start them on this machine
+    ///
+    /// Arguments go to `aegis up`; `cargo xtask up --help` shows them. Without provider keys in the
+    /// environment a built-in mock answers. The first build takes minutes; Ctrl-C ends it all.
+    #[command(disable_help_flag = true)]
+    Up {
+        /// Arguments of `aegis up`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Pass all tests: the command of CI
+    ///
+    /// Stages: fmt, clippy, gates, tests, sdk, deny, audit. A stage that fails does not hide the
+    /// next. What is missing (cargo-deny, the SDKs from PyPI and npm) is installed into the cache,
+    /// ${AEGIS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/aegis}, and said. With CI=true builds go there
+    /// too. Last line: `N passed, N failed`, and `, N skipped` if any were.
+    Test(test::Selection),
+    /// Count the lines of the trusted path and refuse more than the gate
+    ///
+    /// Every first-party crate linked into the production binary, after rustfmt at 100 columns:
+    /// not blank, not comment, not test; macro bodies included. Last line: `trusted path: N lines`.
+    Tcb,
+    /// Hold the directions of dependencies, no_std, and the ledger of third-party crates
+    Deps,
+    /// Refuse functions of 70 lines and files of 500
+    Sizes,
+    /// Take checks out of a copy of the tree, one patch at a time: tests must turn red
+    ///
+    /// audit/README.md says how a patch is written. Last line: `N of N seeded defects caught`.
+    Audit(Audit),
+}
+
+#[derive(clap::Args)]
+struct Audit {
+    /// Only this patch, its file name without `.patch` (may be given several times)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Every patch (the default)
+    #[arg(long, conflicts_with = "only")]
+    all: bool,
+    /// Only look whether all patches still apply and the tests they name exist
+    #[arg(long, conflicts_with_all = ["only", "all"])]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // `test` has said everything; its sum stays the last line.
+            let text = failure.to_string();
+            if !text.is_empty() {
+                eprintln!("cargo xtask: {text}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let workspace = Workspace::here()?;
+    match command {
+        Command::Up { arguments } => up::run(&workspace, &arguments),
+        Command::Test(selection) => test::run(&workspace, &selection),
+        Command::Tcb => tcb::run(&workspace),
+        Command::Deps => deps::run(&workspace),
+        Command::Sizes => sizes::run(&workspace),
+        Command::Audit(Audit { check: true, .. }) => audit::check(&workspace),
+        Command::Audit(Audit { only, .. }) if only.is_empty() => {
+            audit::report(&workspace, &audit::Choice::All)
+        }
+        Command::Audit(Audit { only, .. }) => {
+            audit::report(&workspace, &audit::Choice::Named(only))
+        }
+    }
+}
