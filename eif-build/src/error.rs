@@ -45,6 +45,16 @@ pub enum Error {
         /// One entry for each option.
         differences: Vec<String>,
     },
+    /// A pinned source can be had no more.
+    #[error("{thing} cannot be had: {reason}; {next_step}")]
+    Unavailable {
+        /// The pinned thing.
+        thing: String,
+        /// What was looked at.
+        reason: String,
+        /// What to do.
+        next_step: String,
+    },
     /// Something that this crate pins is there in another version.
     #[error("{thing} is {found}, the recipe pins {expected}; {next_step}")]
     Pin {
@@ -56,6 +66,19 @@ pub enum Error {
         found: String,
         /// What to do.
         next_step: String,
+    },
+    /// A compiler of another version than the pinned one.
+    #[error(
+        "{package} is {found}, the image is built with {expected}: another version gives another \
+         measurement; install that version, or say --any-toolchain"
+    )]
+    Toolchain {
+        /// The Debian package.
+        package: String,
+        /// The pinned version.
+        expected: String,
+        /// The installed version.
+        found: String,
     },
     /// A program could not be started.
     #[error("cannot run {program}: {source}; install it or put it on PATH")]
@@ -78,6 +101,9 @@ pub enum Error {
     /// Two builds differ.
     #[error("not reproducible: {0}")]
     Differs(String),
+    /// An image that may not become a release.
+    #[error("not fit for release: {0}")]
+    Unfit(String),
     /// The emulated machine did not do what it was to do.
     #[error("boot: {0}")]
     Boot(String),
@@ -95,9 +121,10 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Eif { .. } | Self::Cpio(_) | Self::Differs(_) | Self::Pin { .. } => 1,
-            Self::KernelConfig { .. } | Self::Boot(_) => 1,
+            Self::KernelConfig { .. } | Self::Boot(_) | Self::Unfit(_) => 1,
             Self::Configuration { .. } => 2,
             Self::File { .. } | Self::Spawn { .. } | Self::Command { .. } => 3,
+            Self::Toolchain { .. } | Self::Unavailable { .. } => 3,
         }
     }
 }

@@ -14,12 +14,19 @@
 //! who build the same source notice. What is *not* checked here is whether a measurement is a good one;
 //! that is what a release list's signers do.
 
+pub mod boot;
+pub mod cache;
 pub mod cpio;
 pub mod diff;
 pub mod eif;
+pub mod elf;
 pub mod error;
 pub mod format;
 pub mod image;
+pub mod make;
 pub mod measure;
+pub mod recipe;
+pub mod release;
+pub mod scan;
 
 pub use error::Error;
