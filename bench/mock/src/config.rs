@@ -35,6 +35,9 @@ pub struct MockConfig {
     pub pace: Duration,
     /// Compresses answers with gzip when the client accepts it.
     pub gzip: bool,
+    /// Keeps every request for [`crate::MockHandle::recorded`]; off for long runs, whose record
+    /// would fill the memory.
+    pub record: bool,
     /// How many bytes of each request body are kept in the record.
     pub keep_body_bytes: usize,
 }
@@ -62,6 +65,7 @@ impl MockConfig {
             keys: vec![DEFAULT_KEY.to_owned()],
             pace: Duration::ZERO,
             gzip: false,
+            record: true,
             keep_body_bytes: 0,
         }
     }

@@ -86,6 +86,8 @@ async fn run(arguments: Arguments) -> Result<(), MockError> {
         keys: arguments.keys,
         pace: Duration::from_millis(arguments.pace_ms),
         gzip: arguments.gzip,
+        // Nobody can ask this process for its record.
+        record: false,
         ..MockConfig::plain_http()
     };
     let mock = Mock::start(config).await?;

@@ -70,14 +70,13 @@ impl Recorder {
     pub(crate) fn begin(&self, head: HeadRecord<'_>, keep_body_bytes: usize) -> BodyRecorder {
         let mut requests = self.lock();
         requests.push(head.into_request());
-        let index = requests.len() - 1;
+        let entry = Some((self.clone(), requests.len() - 1));
         drop(requests);
         self.0.changed.notify_waiters();
         BodyRecorder {
-            recorder: self.clone(),
-            index,
-            hash: Sha256::new(),
+            entry,
             keep_body_bytes,
+            ..BodyRecorder::digest_only()
         }
     }
 
@@ -160,13 +159,22 @@ pub(crate) fn authority(head: &Parts) -> String {
 
 /// Writes one request's body into the record as it arrives.
 pub(crate) struct BodyRecorder {
-    recorder: Recorder,
-    index: usize,
+    /// The record and the place in it; `None` when nothing is recorded.
+    entry: Option<(Recorder, usize)>,
     hash: Sha256,
     keep_body_bytes: usize,
 }
 
 impl BodyRecorder {
+    /// For a mock that keeps no record.
+    pub(crate) fn digest_only() -> Self {
+        Self {
+            entry: None,
+            hash: Sha256::new(),
+            keep_body_bytes: 0,
+        }
+    }
+
     pub(crate) fn chunk(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         let keep_body_bytes = self.keep_body_bytes;
@@ -182,11 +190,15 @@ impl BodyRecorder {
     pub(crate) fn finish(mut self) -> [u8; 32] {
         let digest: [u8; 32] = std::mem::take(&mut self.hash).finalize().into();
         self.change(|body| body.sha256 = Some(digest));
-        self.recorder.0.changed.notify_waiters();
+        if let Some((recorder, _)) = &self.entry {
+            recorder.0.changed.notify_waiters();
+        }
         digest
     }
 
     fn change(&self, change: impl FnOnce(&mut RecordedBody)) {
-        change(&mut self.recorder.lock()[self.index].body);
+        if let Some((recorder, index)) = &self.entry {
+            change(&mut recorder.lock()[*index].body);
+        }
     }
 }

@@ -78,7 +78,11 @@ pub(crate) async fn handle(
         server_name: connection.server_name.as_deref(),
         head: &head,
     };
-    let recorder = state.recorder.begin(record, state.config.keep_body_bytes);
+    let recorder = if state.config.record {
+        state.recorder.begin(record, state.config.keep_body_bytes)
+    } else {
+        BodyRecorder::digest_only()
+    };
     let prefixed = state.config.root.is_none();
     let routed = api::route(&head, &authority(&head), prefixed);
     let planned = Plan::of(&head.headers);
