@@ -12,16 +12,21 @@ use crate::{
     failure::Failure,
     source::Source,
     tcb::{PRODUCTION, trusted},
-    workspace::{Linked, Metadata, Workspace},
+    workspace::{Kinds, Linked, Metadata, Workspace},
 };
 
 /// Each crate with the first-party crates that may be among what it is built from.
 const MAY_USE: &[(&str, &[&str])] = &[
     // The trusted path. Nothing in it knows the host, a client or the development attester.
     ("aegis-wire", &[]),
+    // The table's text becomes constants while the enclave is built; host and agent link the reader.
+    ("aegis-table", &["aegis-wire"]),
     ("aegis-core", &["aegis-wire"]),
     ("aegis-nsm", &["aegis-wire"]),
-    ("aegis-enclave", &["aegis-core", "aegis-nsm", "aegis-wire"]),
+    (
+        "aegis-enclave",
+        &["aegis-core", "aegis-nsm", "aegis-table", "aegis-wire"],
+    ),
     // Development only: the one crate that links both the enclave and the development attester.
     ("aegis-dev-attester", &["aegis-nsm", "aegis-wire"]),
     (
@@ -31,22 +36,39 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "aegis-dev-attester",
             "aegis-enclave",
             "aegis-nsm",
+            "aegis-table",
             "aegis-wire",
         ],
     ),
-    // The adversary knows the frames and nothing else of the enclave.
-    ("aegis-host", &["aegis-wire"]),
+    // The adversary knows the frames and the public table, and nothing else of the enclave.
+    ("aegis-host", &["aegis-table", "aegis-wire"]),
     // The verifier does not depend on the thing it verifies, nor on its encodings.
     ("aegis-verifier", &[]),
     ("aegis-client", &["aegis-verifier", "aegis-wire"]),
     // `aegis up` starts enclave and host as programs; it does not link them.
-    ("aegis", &["aegis-client", "aegis-verifier", "aegis-wire"]),
+    (
+        "aegis",
+        &[
+            "aegis-client",
+            "aegis-table",
+            "aegis-verifier",
+            "aegis-wire",
+        ],
+    ),
     ("aegis-eif", &[]),
-    // Test tools.
+    // Test tools. The adversary of the rig signs evidence of its own, so it has an attester too.
     ("aegis-mock", &[]),
     (
         "aegis-rig",
-        &["aegis-client", "aegis-mock", "aegis-verifier", "aegis-wire"],
+        &[
+            "aegis-client",
+            "aegis-dev-attester",
+            "aegis-mock",
+            "aegis-nsm",
+            "aegis-table",
+            "aegis-verifier",
+            "aegis-wire",
+        ],
     ),
     ("xtask", &[]),
 ];
@@ -89,7 +111,7 @@ fn directions(metadata: &Metadata) -> Vec<String> {
             ));
             continue;
         };
-        for used in metadata.closure(package) {
+        for used in metadata.closure(package, Kinds::Built) {
             let own = used.is_first_party() && used.name != *name;
             if own && !allowed.contains(&used.name.as_str()) {
                 breaches.push(format!(
@@ -186,7 +208,9 @@ fn third_party(workspace: &Workspace, metadata: &Metadata) -> Result<(usize, usi
 /// Names of the third-party crates that first-party crates of the production binary name.
 fn named_by_trusted(metadata: &Metadata) -> Result<BTreeSet<String>, Failure> {
     let trusted = trusted(metadata)?;
-    let direct = trusted.iter().flat_map(|package| metadata.direct(package));
+    let direct = trusted
+        .iter()
+        .flat_map(|package| metadata.direct(package, Kinds::Built));
     let foreign = direct.filter(|package| !package.is_first_party());
     Ok(foreign.map(|package| package.name.clone()).collect())
 }

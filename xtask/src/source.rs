@@ -80,13 +80,20 @@ impl Production {
 
     /// The first line where these tokens stand in a row.
     pub fn find(&self, wanted: &[&str]) -> Option<usize> {
-        let mut windows = self.tokens.windows(wanted.len());
-        let row = |row: &&[Token]| {
-            row.iter()
-                .map(|t| t.text.as_str())
-                .eq(wanted.iter().copied())
-        };
-        windows.find(row).map(|row| row[0].first)
+        self.rows(wanted).next().map(|row| row[0].first)
+    }
+
+    /// How often these tokens stand in a row.
+    pub fn count(&self, wanted: &[&str]) -> usize {
+        self.rows(wanted).count()
+    }
+
+    fn rows<'a>(&'a self, wanted: &'a [&str]) -> impl Iterator<Item = &'a [Token]> {
+        let windows = self.tokens.windows(wanted.len());
+        windows.filter(|row| {
+            let row = row.iter().map(|token| token.text.as_str());
+            row.eq(wanted.iter().copied())
+        })
     }
 
     /// One level of nesting: a file, or the inside of one group.

@@ -144,7 +144,8 @@ pub struct Package {
     pub manifest_path: PathBuf,
     /// What it builds.
     pub targets: Vec<Target>,
-    id: String,
+    /// Cargo's name for it.
+    pub id: String,
     source: Option<String>,
 }
 
@@ -179,6 +180,18 @@ struct EdgeKind {
     kind: Option<String>,
 }
 
+impl Target {
+    /// Whether it is of one of these kinds.
+    pub fn is_one_of(&self, kinds: &[&str]) -> bool {
+        self.kind.iter().any(|kind| kinds.contains(&kind.as_str()))
+    }
+
+    /// Whether it runs before the package is compiled.
+    pub fn is_build_script(&self) -> bool {
+        self.is_one_of(&["custom-build"])
+    }
+}
+
 impl Package {
     /// Whether it comes from this tree and not from a registry.
     pub fn is_first_party(&self) -> bool {
@@ -211,27 +224,31 @@ impl Metadata {
         packages.find(|package| package.name == name && package.version == version)
     }
 
-    /// The package's direct normal and build dependencies, without those of its tests.
-    pub fn direct(&self, package: &Package) -> Vec<&Package> {
+    /// The package's direct dependencies of these kinds.
+    pub fn direct(&self, package: &Package, kinds: Kinds) -> Vec<&Package> {
         let by_id: BTreeMap<_, _> = self.packages.iter().map(|p| (p.id.as_str(), p)).collect();
         let node = self.resolve.nodes.iter().find(|node| node.id == package.id);
         let edges = node.map_or(&[][..], |node| &node.deps).iter();
-        let built = |edge: &&Edge| {
-            let mut kinds = edge.dep_kinds.iter();
-            kinds.any(|kind| kind.kind.as_deref() != Some("dev"))
+        let of_kind = |edge: &&Edge| {
+            let mut found = edge.dep_kinds.iter();
+            found.any(|found| match found.kind.as_deref() {
+                None => true,
+                Some("build") => kinds == Kinds::Built,
+                Some(_) => false,
+            })
         };
         let target = |edge: &Edge| by_id.get(edge.pkg.as_str()).copied();
-        edges.filter(built).filter_map(target).collect()
+        edges.filter(of_kind).filter_map(target).collect()
     }
 
-    /// The package itself and all it is built from, without what only tests need.
-    pub fn closure<'a>(&'a self, package: &'a Package) -> Vec<&'a Package> {
+    /// The package itself and all it reaches by dependencies of these kinds.
+    pub fn closure<'a>(&'a self, package: &'a Package, kinds: Kinds) -> Vec<&'a Package> {
         let mut found = vec![package];
         let mut seen = BTreeSet::from([package.id.as_str()]);
         let mut at = 0;
         while let Some(package) = found.get(at).copied() {
             at += 1;
-            for dependency in self.direct(package) {
+            for dependency in self.direct(package, kinds) {
                 if seen.insert(&dependency.id) {
                     found.push(dependency);
                 }
@@ -239,6 +256,15 @@ impl Metadata {
         }
         found
     }
+}
+
+/// Which dependencies: those of tests never count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// What is linked.
+    Linked,
+    /// That, and what build scripts are made of.
+    Built,
 }
 
 /// `${AEGIS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/aegis}`
