@@ -1,1 +1,18 @@
-//! The aegis command: up, agent, verify
+//! The `aegis` command: a local agent for unmodified tools, the whole router on one machine, and
+//! checks of evidence by hand.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`agent`] | the loopback listener that passes requests on over verified sessions |
+//! | [`up`] | mock provider, host, enclave and agent together |
+//! | [`verify`] | one attestation document, looked at by hand |
+//! | [`accept`] | the file of accepted releases |
+//! | [`failure`] | exit codes and last words |
+
+pub mod accept;
+pub mod agent;
+pub mod args;
+pub mod failure;
+pub mod secret_file;
+pub mod up;
+pub mod verify;

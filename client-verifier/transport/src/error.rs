@@ -85,7 +85,7 @@ pub enum Error {
     #[error("verification failed at step handshake: {0}; no request was sent")]
     Handshake(rustls::Error),
     /// Evidence was given and refused.
-    #[error("verification failed at step {step}: {0}; no request was sent", step = .0.step())]
+    #[error("verification failed at step {0}; no request was sent")]
     Evidence(#[source] aegis_verifier::Error),
     /// What came in the place of evidence is none.
     #[error("verification failed at step evidence: {0}; no request was sent")]

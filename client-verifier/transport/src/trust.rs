@@ -1,11 +1,13 @@
 //! What this client believes: one root, and the measurements of the releases it accepts.
 //!
 //! The only module that talks to the verifier. It computes what the document must say with
-//! `aegis_wire::binding` and leaves every judgement to [`aegis_verifier::verify`].
+//! `aegis_wire::binding` and leaves every judgement to [`aegis_verifier::verify_remembering`].
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_verifier::{
-    Challenge, ImageMeasurement, MeasurementSet, Nonce, Policy, PublicKey, TrustAnchor, UnixTime,
-    UserData, VerifiedEnclave, verify,
+    ChainMemory, Challenge, ImageMeasurement, MeasurementSet, Nonce, Policy, PublicKey,
+    TrustAnchor, UnixTime, UserData, VerifiedEnclave, verify_remembering,
 };
 use aegis_wire::{
     binding::{self, Exporter, Spki},
@@ -32,6 +34,7 @@ pub struct Release {
 pub struct Trust {
     policy: Policy,
     numbers: Vec<u32>,
+    memory: Arc<Mutex<ChainMemory>>,
 }
 
 /// What both ends of one session know.
@@ -58,6 +61,7 @@ impl Trust {
         Ok(Self {
             policy: Policy::new(anchor, sets.collect()),
             numbers,
+            memory: Arc::new(Mutex::new(ChainMemory::new())),
         })
     }
 
@@ -90,7 +94,16 @@ impl Trust {
         let challenge = Challenge::new(Nonce(&nonce))
             .expecting_public_key(PublicKey(binding.spki.0))
             .expecting_user_data(UserData(&user_data));
-        verify(&evidence.document, &self.policy, &challenge, now).map_err(Error::Evidence)
+        // A memory that a panic left behind holds only chains that passed.
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        verify_remembering(
+            &evidence.document,
+            &self.policy,
+            &challenge,
+            now,
+            &mut memory,
+        )
+        .map_err(Error::Evidence)
     }
 }
 

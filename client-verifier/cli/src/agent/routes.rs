@@ -1,0 +1,174 @@
+//! Which prefix means which provider. The rows come from a provider table, the same data that the
+//! enclave measures; the enclave decides what it serves, this only finds the name to ask for.
+
+use aegis_wire::table::{Envelope, Table};
+
+/// The rows of the production image.
+pub const PRODUCTION_TABLE: &str = include_str!("../../../../enclave/providers.table");
+
+/// A prefix and what is behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// `/openai`
+    pub prefix: String,
+    /// `api.openai.com`
+    pub authority: String,
+    /// Shape of error bodies.
+    pub envelope: Envelope,
+}
+
+/// One route for each prefix.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    routes: Vec<Route>,
+}
+
+/// A table or an override that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// The table.
+    #[error("{0}; take the one of the image you accept")]
+    Table(#[from] aegis_table::TableError),
+    /// `--route` without `=`.
+    #[error("the route {0:?} is malformed; write PREFIX=AUTHORITY, as openai=api.openai.com")]
+    Override(String),
+    /// `--route` to something that the table does not have under this prefix.
+    #[error("the provider table has no row for {prefix} at {authority}; choose one of: {known}")]
+    NoRow {
+        /// As given.
+        prefix: String,
+        /// As given.
+        authority: String,
+        /// What the table has.
+        known: String,
+    },
+}
+
+impl Routes {
+    /// The routes of a table: the first row of each prefix, unless an override
+    /// (`openai=openai.mock.aegis.test`) names another.
+    pub fn new(table: &str, overrides: &[String]) -> Result<Self, RouteError> {
+        let table = aegis_table::parse(table)?;
+        let mut routes: Vec<Route> = Vec::new();
+        for provider in table.providers {
+            if routes.iter().all(|route| route.prefix != provider.prefix) {
+                routes.push(Route {
+                    prefix: provider.prefix.to_owned(),
+                    authority: provider.authority.to_owned(),
+                    envelope: provider.envelope,
+                });
+            }
+        }
+        let mut routes = Self { routes };
+        for given in overrides {
+            routes.choose(table, given)?;
+        }
+        Ok(routes)
+    }
+
+    fn choose(&mut self, table: &Table, given: &str) -> Result<(), RouteError> {
+        let Some((name, authority)) = given.split_once('=') else {
+            return Err(RouteError::Override(given.to_owned()));
+        };
+        let prefix = format!("/{}", name.trim_start_matches('/'));
+        let rows = || table.providers.iter().filter(|p| p.prefix == prefix);
+        let row = rows().find(|p| p.authority == authority);
+        let chosen = self.routes.iter_mut().find(|route| route.prefix == prefix);
+        let (Some(row), Some(chosen)) = (row, chosen) else {
+            return Err(RouteError::NoRow {
+                prefix,
+                authority: authority.to_owned(),
+                known: table
+                    .providers
+                    .iter()
+                    .map(|p| format!("{}={}", p.prefix.trim_start_matches('/'), p.authority))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            });
+        };
+        chosen.authority = row.authority.to_owned();
+        chosen.envelope = row.envelope;
+        Ok(())
+    }
+
+    /// The route of a request's path, and the path that the provider is asked for.
+    pub fn find<'p>(&self, path: &'p str) -> Option<(&Route, &'p str)> {
+        self.routes.iter().find_map(|route| {
+            let rest = path.strip_prefix(&route.prefix)?;
+            match rest.bytes().next() {
+                None | Some(b'?') => Some((route, rest)),
+                Some(b'/') => Some((route, rest)),
+                Some(_) => None,
+            }
+        })
+    }
+
+    /// The route that leads to this authority.
+    pub fn to_authority(&self, authority: &str) -> Option<&Route> {
+        let authority = authority.strip_suffix(":443").unwrap_or(authority);
+        self.routes.iter().find(|route| route.authority.eq_ignore_ascii_case(authority))
+    }
+
+    /// All of them, in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+}
+
+impl Route {
+    /// What an SDK appends its paths to: some expect the version in the base URL.
+    pub fn base_path(&self) -> String {
+        let version = match self.prefix.as_str() {
+            "/openai" => "/v1",
+            "/openrouter" => "/api/v1",
+            _ => "",
+        };
+        format!("{}{version}", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MOCK: &str = include_str!("../../../../enclave/dev/mock.table");
+
+    #[test]
+    fn production_rows_have_the_base_urls_of_the_sdks() {
+        let routes = Routes::new(PRODUCTION_TABLE, &[]).unwrap();
+        let bases: Vec<_> = routes.iter().map(Route::base_path).collect();
+        assert_eq!(bases, ["/openai/v1", "/anthropic", "/gemini", "/openrouter/api/v1"]);
+    }
+
+    #[test]
+    fn the_rest_of_the_path_stays_as_it_is() {
+        let routes = Routes::new(PRODUCTION_TABLE, &[]).unwrap();
+        let find = |path| routes.find(path).map(|(r, rest)| (r.authority.clone(), rest));
+        let openai = "api.openai.com".to_owned();
+        assert_eq!(find("/openai/v1/models"), Some((openai.clone(), "/v1/models")));
+        assert_eq!(find("/openai//v1%2F"), Some((openai.clone(), "//v1%2F")));
+        assert_eq!(find("/openai"), Some((openai, "")));
+        assert_eq!(find("/openaix/v1"), None);
+        assert_eq!(find("/OpenAI/v1"), None);
+        assert_eq!(find("/"), None);
+    }
+
+    #[test]
+    fn an_override_picks_another_row_of_the_prefix() {
+        let table = format!("{PRODUCTION_TABLE}\n{MOCK}");
+        let given = ["openai=openai.mock.aegis.test".to_owned()];
+        let routes = Routes::new(&table, &given).unwrap();
+        let (route, _) = routes.find("/openai/v1").unwrap();
+        assert_eq!(route.authority, "openai.mock.aegis.test");
+        assert!(routes.to_authority("api.openai.com").is_none());
+        assert!(routes.to_authority("API.anthropic.com:443").is_some());
+    }
+
+    #[test]
+    fn an_override_to_no_row_is_refused() {
+        for given in ["openai", "openai=evil.example", "nobody=api.openai.com"] {
+            assert!(Routes::new(PRODUCTION_TABLE, &[given.to_owned()]).is_err());
+        }
+    }
+}

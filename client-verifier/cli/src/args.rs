@@ -1,0 +1,215 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use aegis_client::Custody;
+use aegis_verifier::{Pcr, PcrIndex, RootFingerprint};
+use clap::{Args, Parser, Subcommand};
+
+use crate::agent::listen::Address;
+
+/// What every help text ends with.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 refused by a check, 2 usage or configuration, 3 environment (network, port, file, missing tool).";
+
+const ABOUT: &str = "\
+Reach LLM providers through a router whose operator cannot read, alter or redirect what you send.
+
+Try it here, without any account:     aegis up
+Use somebody's router:                aegis agent --router https://NAME --accept RELEASES.json
+Look at an attestation document:      aegis verify FILE
+
+Then set the base URL of your SDK to the agent's and leave everything else as it is:
+
+  OPENAI_BASE_URL=http://127.0.0.1:4180/openai/v1
+  ANTHROPIC_BASE_URL=http://127.0.0.1:4180/anthropic
+  GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:4180/gemini
+  OpenRouter:  http://127.0.0.1:4180/openrouter/api/v1";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "aegis", version, about = ABOUT, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the whole router on this machine and watch what its operator sees
+    Up(UpArgs),
+    /// Serve the SDKs of this machine through a verified router
+    Agent(AgentArgs),
+    /// Check an attestation document by hand
+    Verify(VerifyArgs),
+}
+
+/// `aegis agent`
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES, long_about = "\
+Serve the SDKs of this machine through a verified router.
+
+The agent listens on loopback (or a private Unix socket), verifies the enclave behind the router, and passes requests on \
+over the verified session. The port opens only after the first verification; while the router is away the agent keeps \
+trying and says so. If verification fails at the start, it ends with exit code 1 and the step.
+
+Which key your SDK sends:
+  no --key-file                      the router's virtual key, aegis-vk-... (custody host)
+  --key-file, --custody host         the local token, from the file that is printed at the start
+  --key-file, --custody client       your own provider key; it is passed end to end
+
+Without --key-file the virtual key comes with the first request, and verification happens then. Set AEGIS_VIRTUAL_KEY to \
+have it happen at the start: that key is used for nothing else.")]
+pub struct AgentArgs {
+    /// Where the router is, https://NAME[:PORT]; HTTPS_PROXY and NO_PROXY are honoured
+    #[arg(long, value_name = "URL")]
+    pub router: String,
+    /// Judge the router's certificate by the authorities in this PEM file, not by the web's
+    #[arg(long, value_name = "PEM")]
+    pub router_ca: Option<PathBuf>,
+    /// Releases to accept: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
+    #[arg(long, value_name = "FILE")]
+    pub accept: PathBuf,
+    /// Accept evidence under this development root, and not under AWS's: whoever has its key can
+    /// read everything
+    #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
+    pub dangerous_development_root: Option<RootFingerprint>,
+    /// Whose provider key is used: client (yours, end to end) or host (the operator's accounts);
+    /// may be given twice
+    #[arg(long, value_name = "client|host", value_parser = custody, default_value = "client")]
+    pub custody: Vec<Custody>,
+    /// The agent holds the virtual key, in this private file
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Where the local token is kept; made if missing [default: the key file's name and .token]
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub token_file: Option<PathBuf>,
+    /// Where to listen: 127.0.0.1:PORT, [::1]:PORT or unix:/PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4180")]
+    pub listen: Address,
+    /// Provider table of the accepted image, if it is not the one of this program's release
+    #[arg(long, value_name = "FILE")]
+    pub table: Option<PathBuf>,
+    /// Which row of the table a prefix means, as openai=api.openai.com; may be repeated
+    #[arg(long, value_name = "PREFIX=AUTHORITY")]
+    pub route: Vec<String>,
+}
+
+/// `aegis up`
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES, long_about = "\
+Start the whole router on this machine: mock provider, host, enclave and agent.
+
+The enclave is the development one: a plain process whose evidence comes from a root made here, so it shows how the path \
+works and protects nothing. Provider keys in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, \
+OPENROUTER_API_KEY) make the host use these real providers; the others are played by the mock. What is printed while it \
+runs is all that the router's operator sees. Ctrl-C ends everything.")]
+pub struct UpArgs {
+    /// Keep keys, roots and configuration in this folder [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Where the agent listens: 127.0.0.1:PORT, [::1]:PORT or unix:/PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4180")]
+    pub listen: Address,
+    /// Pause between two chunks of the mock's streams
+    #[arg(long, value_name = "MS", default_value_t = 20)]
+    pub pace_ms: u64,
+    /// Print JSON lines instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Write the JSON line of readiness to this file as well, once the agent listens
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// `aegis verify`
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES, long_about = "\
+Check an AWS Nitro attestation document by hand.
+
+FILE holds the document raw, in hex or in base64; - is standard input. The chain is judged by AWS's root now, and the \
+document may be 300 s old. With --at both are judged at that second, and the age only if --max-age is given. Without \
+--pcr a document that passes is genuine, and nothing is said about the program inside.")]
+pub struct VerifyArgs {
+    /// The document: raw, hex or base64; - for standard input
+    pub file: PathBuf,
+    /// Trust this root certificate (PEM or DER) in the place of AWS's
+    #[arg(long, value_name = "FILE")]
+    pub root: Option<PathBuf>,
+    /// Judge as of this moment
+    #[arg(long, value_name = "UNIX_SECONDS")]
+    pub at: Option<u64>,
+    /// Greatest age of the document
+    #[arg(long, value_name = "SECONDS")]
+    pub max_age: Option<u64>,
+    /// A register that must be present with this value; may be repeated
+    #[arg(long, value_name = "N=HEX", value_parser = register)]
+    pub pcr: Vec<(PcrIndex, Pcr)>,
+    /// The nonce expected
+    #[arg(long, value_name = "HEX", value_parser = octets)]
+    pub nonce: Option<Octets>,
+    /// The public key expected
+    #[arg(long, value_name = "HEX", value_parser = octets)]
+    pub public_key: Option<Octets>,
+    /// The user data expected
+    #[arg(long, value_name = "HEX", value_parser = octets)]
+    pub user_data: Option<Octets>,
+    /// Let debug enclaves pass: nothing tells which program runs in one
+    #[arg(long)]
+    pub allow_debug: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Bytes given in hexadecimal.
+#[derive(Debug, Clone)]
+pub struct Octets(pub Vec<u8>);
+
+fn octets(text: &str) -> Result<Octets, String> {
+    hex::decode(text).map(Octets).map_err(|e| format!("it is not hexadecimal: {e}"))
+}
+
+fn fingerprint(text: &str) -> Result<RootFingerprint, String> {
+    RootFingerprint::from_hex(text)
+        .ok_or_else(|| "a root is named by the 64 hexadecimal digits of its SHA-256".to_owned())
+}
+
+fn custody(text: &str) -> Result<Custody, String> {
+    Custody::from_word(text).ok_or_else(|| "a custody is client or host".to_owned())
+}
+
+fn register(text: &str) -> Result<(PcrIndex, Pcr), String> {
+    let parsed = text.split_once('=').and_then(|(index, value)| {
+        let index = PcrIndex::new(index.parse().ok()?)?;
+        Some((index, Pcr::from_hex(value)?))
+    });
+    parsed.ok_or_else(|| "write N=HEX: a number below 32 and 96 hexadecimal digits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wide_address_and_an_unknown_custody_are_usage_errors() {
+        let parse = |more: &[&str]| {
+            let fixed = ["aegis", "agent", "--router", "https://r", "--accept", "f"];
+            Cli::try_parse_from(fixed.iter().chain(more))
+        };
+        assert!(parse(&[]).is_ok());
+        for bad in [["--listen", "0.0.0.0:4180"], ["--custody", "none"]] {
+            assert_eq!(parse(&bad).unwrap_err().exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The `aegis` command.
+
+use std::{io, process::ExitCode};
+
+use aegis::{
+    agent,
+    args::{Cli, Command},
+    failure::{Exit, Failure},
+    up, verify,
+};
+use clap::Parser;
+use tokio::runtime::Runtime;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Up(args) => on_runtime("warn", up::run(args)),
+        Command::Agent(args) => on_runtime("info", agent::start::run(args)),
+        Command::Verify(args) => return verify::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("aegis: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn on_runtime(level: &str, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let filter = EnvFilter::try_from_env("AEGIS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(io::stderr)
+        .init();
+    let runtime = Runtime::new().map_err(|e| Failure {
+        exit: Exit::Environment,
+        message: format!("cannot start: {e}; check the limits on threads and open files"),
+    })?;
+    runtime.block_on(work)
+}
