@@ -86,15 +86,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn integer(&mut self) -> Result<i64, CborFault> {
         let start = self.at;
         let negative = self.peek()? >> 5 == 1;
-        let kind = if negative {
-            CborType::Negative
-        } else {
-            CborType::Unsigned
-        };
-        let value = i64::try_from(self.argument_of(kind)?).map_err(|_| CborFault {
-            offset: start,
-            error: CborError::IntegerTooLarge,
-        })?;
+        let kind = if negative { CborType::Negative } else { CborType::Unsigned };
+        let value = i64::try_from(self.argument_of(kind)?)
+            .map_err(|_| CborFault { offset: start, error: CborError::IntegerTooLarge })?;
         Ok(if negative { -1 - value } else { value })
     }
 
@@ -106,10 +100,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn text(&mut self) -> Result<&'a str, CborFault> {
         let start = self.at;
         let length = self.argument_of(CborType::Text)?;
-        core::str::from_utf8(self.take(length)?).map_err(|_| CborFault {
-            offset: start,
-            error: CborError::TextNotUtf8,
-        })
+        core::str::from_utf8(self.take(length)?)
+            .map_err(|_| CborFault { offset: start, error: CborError::TextNotUtf8 })
     }
 
     /// The number of elements of an array, which follow.
@@ -147,17 +139,11 @@ impl<'a> Reader<'a> {
     }
 
     fn peek(&self) -> Result<u8, CborFault> {
-        self.input
-            .get(self.at)
-            .copied()
-            .ok_or(self.fault(CborError::Truncated))
+        self.input.get(self.at).copied().ok_or(self.fault(CborError::Truncated))
     }
 
     fn fault(&self, error: CborError) -> CborFault {
-        CborFault {
-            offset: self.at,
-            error,
-        }
+        CborFault { offset: self.at, error }
     }
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], CborFault> {
@@ -188,10 +174,7 @@ impl<'a> Reader<'a> {
             31 => return Err(start.fault(CborError::IndefiniteLength)),
             _ => return Err(start.fault(CborError::ReservedHead)),
         };
-        let value = self
-            .take(argument_bytes)?
-            .iter()
-            .fold(0, |sum, b| (sum << 8) | u64::from(*b));
+        let value = self.take(argument_bytes)?.iter().fold(0, |sum, b| (sum << 8) | u64::from(*b));
         let shortest = match value {
             0..=23 => 0,
             24..=0xff => 1,

@@ -45,22 +45,14 @@ pub(crate) fn check<'a>(
 ) -> Result<Chain<'a>, ChainError> {
     let root = check_root(payload, anchor)?;
     let (leaf, leaf_key) = parse_leaf(payload)?;
-    let chain = Chain {
-        root,
-        leaf_key,
-        leaf_validity: leaf.validity,
-        remembered: false,
-    };
+    let chain = Chain { root, leaf_key, leaf_validity: leaf.validity, remembered: false };
     let Some(memory) = memory else {
         check_all(payload, &leaf, now)?;
         return Ok(chain);
     };
     let digest = ChainDigest::of(&payload.cabundle, payload.certificate);
     if memory.recalls(digest, now) {
-        return Ok(Chain {
-            remembered: true,
-            ..chain
-        });
+        return Ok(Chain { remembered: true, ..chain });
     }
     let validity = check_all(payload, &leaf, now)?;
     memory.remember(digest, validity);
@@ -106,9 +98,7 @@ fn check_all(
     check_path(payload, now).map_err(|error| locate(&error, &authorities, leaf, now))?;
     Ok(authorities
         .iter()
-        .fold(leaf.validity, |common, (_, authority)| {
-            common.intersect(authority.validity)
-        }))
+        .fold(leaf.validity, |common, (_, authority)| common.intersect(authority.validity)))
 }
 
 type Positioned<'a> = (CertificatePosition, Certificate<'a>);
@@ -141,9 +131,7 @@ fn check_usage(at: CertificatePosition, certificate: &Certificate<'_>) -> Result
             key_usage::KEY_CERT_SIGN | key_usage::CRL_SIGN | key_usage::DIGITAL_SIGNATURE,
         ),
     };
-    let found = certificate
-        .key_usage
-        .ok_or(ChainError::KeyUsageMissing { at })?;
+    let found = certificate.key_usage.ok_or(ChainError::KeyUsageMissing { at })?;
     if found & required != required || found & !allowed != 0 {
         return Err(ChainError::KeyUsageNotExact { at, found });
     }
@@ -170,11 +158,7 @@ fn check_root_itself(
 
 /// Builds the path and compares it with `cabundle`.
 fn check_path(payload: &Payload<'_>, now: UnixTime) -> Result<(), PathError> {
-    let der: Vec<_> = payload
-        .cabundle
-        .iter()
-        .map(|der| CertificateDer::from(*der))
-        .collect();
+    let der: Vec<_> = payload.cabundle.iter().map(|der| CertificateDer::from(*der)).collect();
     let Some((root, intermediates)) = der.split_first() else {
         return Err(PathError::Own(ChainError::UnknownIssuer));
     };
@@ -207,11 +191,7 @@ fn check_path_is_as_emitted(
         return Err(ChainError::UnusedCaBundleEntry { entries, used });
     }
     let from_the_root = path.intermediate_certificates().rev();
-    match intermediates
-        .iter()
-        .zip(from_the_root)
-        .position(|(a, b)| *a != b.der())
-    {
+    match intermediates.iter().zip(from_the_root).position(|(a, b)| *a != b.der()) {
         Some(index) => Err(ChainError::CaBundleOrder { entry: index + 1 }),
         None => Ok(()),
     }
@@ -262,16 +242,9 @@ fn outside_validity(
     certificate: &Certificate<'_>,
     now: UnixTime,
 ) -> Option<ChainError> {
-    let Validity {
-        not_before,
-        not_after,
-    } = certificate.validity;
+    let Validity { not_before, not_after } = certificate.validity;
     if now.as_secs() < not_before.as_secs() {
-        Some(ChainError::NotYetValid {
-            at,
-            not_before,
-            now,
-        })
+        Some(ChainError::NotYetValid { at, not_before, now })
     } else if now.as_secs() > not_after.as_secs() {
         Some(ChainError::Expired { at, not_after, now })
     } else {

@@ -46,11 +46,7 @@ impl Claims {
             public_key: public_key.map(Vec::from),
             user_data: user_data.map(Vec::from),
             nonce: nonce.map(Vec::from),
-            certificates: cabundle
-                .iter()
-                .chain([certificate])
-                .map(|der| der.to_vec())
-                .collect(),
+            certificates: cabundle.iter().chain([certificate]).map(|der| der.to_vec()).collect(),
         }
     }
 
@@ -194,12 +190,7 @@ impl fmt::Display for Finding {
             Self::Cose { tagged: true } => f.write_str("COSE_Sign1 with tag 18, ES384"),
             Self::Cose { tagged: false } => f.write_str("COSE_Sign1 without a tag, ES384"),
             Self::Payload { module_id, pcrs } => write!(f, "module {module_id}, {pcrs} PCRs"),
-            Self::Chain {
-                certificates,
-                root,
-                leaf_validity,
-                remembered,
-            } => write!(
+            Self::Chain { certificates, root, leaf_validity, remembered } => write!(
                 f,
                 "{certificates} certificates{} to root {root}, leaf valid to {}",
                 if *remembered { ", seen before," } else { "" },
@@ -210,9 +201,7 @@ impl fmt::Display for Finding {
             Self::Age { age: None } => f.write_str("not checked: an archived document"),
             Self::Debug { debug: false } => f.write_str("not a debug enclave"),
             Self::Debug { debug: true } => f.write_str("A DEBUG ENCLAVE, which the policy allows"),
-            Self::Pcrs {
-                accepted_set: Some(index),
-            } => {
+            Self::Pcrs { accepted_set: Some(index) } => {
                 write!(f, "equal to accepted measurement set {index}")
             }
             Self::Pcrs { accepted_set: None } => {

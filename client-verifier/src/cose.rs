@@ -61,18 +61,10 @@ impl<'a> Sign1<'a> {
 
         let signature = reader.bytes()?;
         if signature.len() != SIGNATURE_BYTES {
-            return Err(CoseError::SignatureLength {
-                found_bytes: signature.len(),
-            });
+            return Err(CoseError::SignatureLength { found_bytes: signature.len() });
         }
         match reader.remaining() {
-            0 => Ok(Self {
-                tagged,
-                protected_item,
-                payload_item,
-                payload,
-                signature,
-            }),
+            0 => Ok(Self { tagged, protected_item, payload_item, payload, signature }),
             count => Err(CoseError::TrailingBytes { count }),
         }
     }
@@ -83,13 +75,7 @@ impl<'a> Sign1<'a> {
     pub(crate) fn signed_bytes(&self) -> Vec<u8> {
         const CONTEXT: &[u8] = b"\x84\x6aSignature1";
         const NO_EXTERNAL_DATA: &[u8] = b"\x40";
-        [
-            CONTEXT,
-            self.protected_item,
-            NO_EXTERNAL_DATA,
-            self.payload_item,
-        ]
-        .concat()
+        [CONTEXT, self.protected_item, NO_EXTERNAL_DATA, self.payload_item].concat()
     }
 }
 

@@ -39,9 +39,7 @@ impl ChainDigest {
 impl ChainMemory {
     /// A memory of nothing.
     pub const fn new() -> Self {
-        Self {
-            chains: VecDeque::new(),
-        }
+        Self { chains: VecDeque::new() }
     }
 
     /// How many chains are remembered.
@@ -51,9 +49,7 @@ impl ChainMemory {
 
     /// Whether the chain passed before and every certificate of it is valid at `now`.
     pub(crate) fn recalls(&self, chain: ChainDigest, now: UnixTime) -> bool {
-        self.chains
-            .iter()
-            .any(|(known, validity)| *known == chain && validity.contains(now))
+        self.chains.iter().any(|(known, validity)| *known == chain && validity.contains(now))
     }
 
     /// Remembers a chain that passed.

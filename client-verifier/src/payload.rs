@@ -138,9 +138,7 @@ impl<'a> Fields<'a> {
 fn read_module_id<'a>(reader: &mut Reader<'a>) -> Result<&'a str, PayloadError> {
     let module_id = reader.text()?;
     if !(1..=MAX_MODULE_ID_BYTES).contains(&module_id.len()) {
-        return Err(PayloadError::ModuleIdLength {
-            found_bytes: module_id.len(),
-        });
+        return Err(PayloadError::ModuleIdLength { found_bytes: module_id.len() });
     }
     // It is printed by whoever verifies; control characters would be printed with it.
     match module_id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -176,10 +174,9 @@ fn read_pcrs(reader: &mut Reader<'_>) -> Result<Pcrs, PayloadError> {
             .and_then(PcrIndex::new)
             .ok_or(PayloadError::PcrIndexTooLarge { found })?;
         let value = reader.bytes()?;
-        let value = value.try_into().map_err(|_| PayloadError::PcrLength {
-            index,
-            found_bytes: value.len(),
-        })?;
+        let value = value
+            .try_into()
+            .map_err(|_| PayloadError::PcrLength { index, found_bytes: value.len() })?;
         if !pcrs.insert(index, Pcr::new(value)) {
             return Err(PayloadError::DuplicatePcr { index });
         }
@@ -220,9 +217,6 @@ fn read_field<'a>(
     let field = reader.bytes()?;
     match (min_bytes..=MAX_FIELD_BYTES).contains(&field.len()) {
         true => Ok(field),
-        false => Err(PayloadError::FieldLength {
-            key,
-            found_bytes: field.len(),
-        }),
+        false => Err(PayloadError::FieldLength { key, found_bytes: field.len() }),
     }
 }

@@ -64,11 +64,7 @@ impl PcrIndex {
 
     /// The register `number`, if there is one.
     pub const fn new(number: u8) -> Option<Self> {
-        if (number as usize) < MAX_PCRS {
-            Some(Self(number))
-        } else {
-            None
-        }
+        if (number as usize) < MAX_PCRS { Some(Self(number)) } else { None }
     }
 
     /// The number of the register.
@@ -97,9 +93,7 @@ impl Pcrs {
 
     /// The registers listed, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (PcrIndex, &Pcr)> {
-        (0u8..)
-            .zip(&self.0)
-            .filter_map(|(n, value)| Some((PcrIndex(n), value.as_ref()?)))
+        (0u8..).zip(&self.0).filter_map(|(n, value)| Some((PcrIndex(n), value.as_ref()?)))
     }
 
     /// How many registers are listed.

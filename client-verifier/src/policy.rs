@@ -20,9 +20,7 @@ pub struct TrustAnchor {
 impl TrustAnchor {
     /// AWS Nitro Enclaves Root-G1.
     pub const fn aws_nitro() -> Self {
-        Self {
-            fingerprint: RootFingerprint::AWS_NITRO_G1,
-        }
+        Self { fingerprint: RootFingerprint::AWS_NITRO_G1 }
     }
 
     /// A root other than AWS's: whoever holds its key can make any document at all.
@@ -63,11 +61,8 @@ impl MeasurementSet {
     /// PCR0, 1 and 2 of an image.
     pub fn new(image: ImageMeasurement) -> Self {
         let ImageMeasurement { pcr0, pcr1, pcr2 } = image;
-        let expected = [
-            (PcrIndex::IMAGE, pcr0),
-            (PcrIndex::KERNEL, pcr1),
-            (PcrIndex::APPLICATION, pcr2),
-        ];
+        let expected =
+            [(PcrIndex::IMAGE, pcr0), (PcrIndex::KERNEL, pcr1), (PcrIndex::APPLICATION, pcr2)];
         Self(expected.into())
     }
 
@@ -138,10 +133,7 @@ impl Policy {
     /// As [`Self::new`], but whatever program runs in the enclave is accepted: what passes is a
     /// genuine document, and says nothing about who is inside.
     pub fn dangerous_any_measurement(anchor: TrustAnchor) -> Self {
-        Self {
-            measurements: Measurements::Any,
-            ..Self::new(anchor, Vec::new())
-        }
+        Self { measurements: Measurements::Any, ..Self::new(anchor, Vec::new()) }
     }
 
     /// The same with another greatest age.
@@ -218,20 +210,12 @@ pub struct Challenge<'a> {
 impl<'a> Challenge<'a> {
     /// Expects this nonce.
     pub const fn new(nonce: Nonce<'a>) -> Self {
-        Self {
-            nonce: Some(nonce),
-            public_key: None,
-            user_data: None,
-        }
+        Self { nonce: Some(nonce), public_key: None, user_data: None }
     }
 
     /// Expects no nonce: whoever has seen a document can show it again until it is too old.
     pub const fn dangerous_without_nonce() -> Self {
-        Self {
-            nonce: None,
-            public_key: None,
-            user_data: None,
-        }
+        Self { nonce: None, public_key: None, user_data: None }
     }
 
     /// The same, and this public key.

@@ -41,12 +41,7 @@ impl UnixTime {
 
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "unix time {}.{:03}",
-            self.0.as_secs(),
-            self.0.subsec_millis()
-        )
+        write!(f, "unix time {}.{:03}", self.0.as_secs(), self.0.subsec_millis())
     }
 }
 

@@ -113,26 +113,15 @@ fn check(
     let debug = check_debug(&payload.pcrs, policy).map_err(Error::Debug)?;
     let accepted_set = check_pcrs(&payload.pcrs, policy).map_err(Error::Pcrs)?;
 
-    let Challenge {
-        nonce,
-        public_key,
-        user_data,
-    } = challenge;
+    let Challenge { nonce, public_key, user_data } = challenge;
     check_field(payload.nonce, nonce.map(|nonce| nonce.0)).map_err(Error::Nonce)?;
     check_field(payload.public_key, public_key.map(|key| key.0)).map_err(Error::PublicKey)?;
     check_field(payload.user_data, user_data.map(|data| data.0)).map_err(Error::UserData)?;
 
     let findings = [
-        Finding::Size {
-            bytes: document.len(),
-        },
-        Finding::Cose {
-            tagged: sign1.tagged,
-        },
-        Finding::Payload {
-            module_id: payload.module_id.into(),
-            pcrs: payload.pcrs.count(),
-        },
+        Finding::Size { bytes: document.len() },
+        Finding::Cose { tagged: sign1.tagged },
+        Finding::Payload { module_id: payload.module_id.into(), pcrs: payload.pcrs.count() },
         Finding::Chain {
             certificates: payload.cabundle.len() + 1,
             root: chain.root,
@@ -143,15 +132,9 @@ fn check(
         Finding::Age { age },
         Finding::Debug { debug },
         Finding::Pcrs { accepted_set },
-        Finding::Nonce {
-            checked: nonce.is_some(),
-        },
-        Finding::PublicKey {
-            checked: public_key.is_some(),
-        },
-        Finding::UserData {
-            checked: user_data.is_some(),
-        },
+        Finding::Nonce { checked: nonce.is_some() },
+        Finding::PublicKey { checked: public_key.is_some() },
+        Finding::UserData { checked: user_data.is_some() },
     ];
     Ok(Verified::new(&payload, &chain, Vec::from(findings)))
 }
@@ -160,10 +143,7 @@ fn check_size(document: &[u8]) -> Result<(), SizeError> {
     match document.len() {
         0 => Err(SizeError::Empty),
         1..=MAX_DOCUMENT_BYTES => Ok(()),
-        found_bytes => Err(SizeError::TooLarge {
-            found_bytes,
-            max_bytes: MAX_DOCUMENT_BYTES,
-        }),
+        found_bytes => Err(SizeError::TooLarge { found_bytes, max_bytes: MAX_DOCUMENT_BYTES }),
     }
 }
 
@@ -192,19 +172,13 @@ fn check_age(
     };
     match age <= policy.max_age {
         true => Ok(Some(age)),
-        false => Err(AgeError::TooOld {
-            age,
-            max_age: policy.max_age,
-        }),
+        false => Err(AgeError::TooOld { age, max_age: policy.max_age }),
     }
 }
 
 /// Whether this is a debug enclave, if the policy allows one.
 fn check_debug(pcrs: &Pcrs, policy: &Policy) -> Result<bool, DebugError> {
-    let debug = pcrs
-        .value(PcrIndex::IMAGE)
-        .ok_or(DebugError::Pcr0Missing)?
-        .is_zero();
+    let debug = pcrs.value(PcrIndex::IMAGE).ok_or(DebugError::Pcr0Missing)?.is_zero();
     match debug && !policy.allow_debug {
         true => Err(DebugError::DebugEnclave),
         false => Ok(debug),
@@ -217,20 +191,14 @@ fn check_pcrs(pcrs: &Pcrs, policy: &Policy) -> Result<Option<usize>, PcrError> {
         Measurements::OneOf(sets) => sets,
         Measurements::Any => return Ok(None),
     };
-    if let Some(index) = sets
-        .iter()
-        .position(|set| first_difference(pcrs, set).is_none())
-    {
+    if let Some(index) = sets.iter().position(|set| first_difference(pcrs, set).is_none()) {
         return Ok(Some(index));
     }
     // No set is equal, so the first one, if there is one, differs somewhere.
     let first = sets.first().ok_or(PcrError::NothingAccepted)?;
     match first_difference(pcrs, first) {
         Some(index) if pcrs.value(index).is_none() => Err(PcrError::Missing { index }),
-        Some(index) => Err(PcrError::NotAccepted {
-            index,
-            sets: sets.len(),
-        }),
+        Some(index) => Err(PcrError::NotAccepted { index, sets: sets.len() }),
         None => Err(PcrError::NothingAccepted),
     }
 }
@@ -238,9 +206,7 @@ fn check_pcrs(pcrs: &Pcrs, policy: &Policy) -> Result<Option<usize>, PcrError> {
 /// The first register of `set` that is absent or has another value. The loop is over what is
 /// *expected*: a document that leaves a register out does not escape its comparison.
 fn first_difference(pcrs: &Pcrs, set: &MeasurementSet) -> Option<PcrIndex> {
-    set.iter()
-        .find(|(index, value)| pcrs.value(*index) != Some(*value))
-        .map(|(index, _)| index)
+    set.iter().find(|(index, value)| pcrs.value(*index) != Some(*value)).map(|(index, _)| index)
 }
 
 fn check_field(found: Option<&[u8]>, expected: Option<&[u8]>) -> Result<(), FieldError> {

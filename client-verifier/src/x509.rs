@@ -18,6 +18,9 @@ const P384_SPKI_HEAD: &[u8] = &[
 /// Length of a point of P-384: the format byte and two coordinates.
 const P384_POINT_BYTES: usize = 97;
 
+/// An INTEGER of 2, which is version 3 (RFC 5280, section 4.1.2.1).
+const VERSION_3: &[u8] = &[tag::INTEGER, 1, 2];
+
 /// Object identifiers below id-ce, 2.5.29.
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
@@ -54,20 +57,17 @@ impl<'a> Certificate<'a> {
             return None;
         }
 
-        tbs.content(tag::CONTEXT_0)?;
+        if tbs.content(tag::CONTEXT_0)? != VERSION_3 {
+            return None;
+        }
         tbs.content(tag::INTEGER)?;
         let _signature_algorithm = tbs.sequence()?;
         let _issuer = tbs.sequence()?;
         let validity = read_validity(tbs.sequence()?)?;
         let _subject = tbs.sequence()?;
         let spki = tbs.whole_sequence()?;
-        let mut parsed = Self {
-            validity,
-            spki,
-            key_usage: None,
-            is_ca: false,
-            has_extended_key_usage: false,
-        };
+        let mut parsed =
+            Self { validity, spki, key_usage: None, is_ca: false, has_extended_key_usage: false };
         let mut explicit = Elements::new(tbs.content(tag::CONTEXT_3)?);
         let mut extensions = explicit.sequence()?;
         while !extensions.is_empty() {
@@ -135,10 +135,7 @@ fn read_key_usage(value: &[u8]) -> Option<u16> {
 fn read_validity(mut validity: Elements<'_>) -> Option<Validity> {
     let not_before = read_time(&mut validity)?;
     let not_after = read_time(&mut validity)?;
-    validity.is_empty().then_some(Validity {
-        not_before,
-        not_after,
-    })
+    validity.is_empty().then_some(Validity { not_before, not_after })
 }
 
 /// Time ::= UTCTime | GeneralizedTime, both in UTC, to the second (RFC 5280, section 4.1.2.5).
@@ -231,14 +228,8 @@ mod tests {
         ] {
             assert_eq!(time(tag::UTC_TIME, text), expected, "{text}");
         }
-        assert_eq!(
-            time(tag::GENERALIZED_TIME, "20501231235959Z"),
-            Some(2_556_143_999)
-        );
-        assert_eq!(
-            time(tag::GENERALIZED_TIME, "21000301000000Z"),
-            Some(4_107_542_400)
-        );
+        assert_eq!(time(tag::GENERALIZED_TIME, "20501231235959Z"), Some(2_556_143_999));
+        assert_eq!(time(tag::GENERALIZED_TIME, "21000301000000Z"), Some(4_107_542_400));
         assert_eq!(time(tag::GENERALIZED_TIME, "2"), None);
     }
 

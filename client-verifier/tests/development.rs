@@ -61,23 +61,11 @@ fn a_development_document_passes_every_step_under_its_root() {
     assert_eq!(enclave.timestamp(), UnixTime::from_millis(NOW_MS));
     assert_eq!(enclave.root_fingerprint(), fingerprint);
     assert_eq!(enclave.accepted_set(), Some(0));
-    assert_eq!(
-        enclave.leaf_validity().not_before,
-        UnixTime::from_secs(NOW_MS / 1000 - 3)
-    );
+    assert_eq!(enclave.leaf_validity().not_before, UnixTime::from_secs(NOW_MS / 1000 - 3));
     assert!(enclave.module_id().starts_with("i-") && enclave.module_id().contains("-enc"));
-    let steps: Vec<_> = enclave
-        .findings()
-        .iter()
-        .map(|finding| finding.step())
-        .collect();
+    let steps: Vec<_> = enclave.findings().iter().map(|finding| finding.step()).collect();
     assert_eq!(steps, Step::ALL);
-    assert!(
-        enclave
-            .findings()
-            .iter()
-            .all(|finding| finding.is_checked())
-    );
+    assert!(enclave.findings().iter().all(|finding| finding.is_checked()));
 }
 
 #[test]
@@ -88,10 +76,7 @@ fn a_development_document_is_refused_under_aws_s_root() {
     let error = verify(&document(&attester), &policy, &challenge(), now).unwrap_err();
     let found = RootFingerprint::new(attester.root_fingerprint());
     let trusted = RootFingerprint::AWS_NITRO_G1;
-    assert_eq!(
-        error,
-        Error::Chain(ChainError::UntrustedRoot { found, trusted })
-    );
+    assert_eq!(error, Error::Chain(ChainError::UntrustedRoot { found, trusted }));
 }
 
 #[test]
@@ -99,10 +84,7 @@ fn the_second_of_two_accepted_sets_is_named() {
     let attester = DevelopmentAttester::ephemeral();
     let fingerprint = RootFingerprint::new(attester.root_fingerprint());
     let anchor = TrustAnchor::dangerous_development_root(fingerprint);
-    let older = MeasurementSet::new(ImageMeasurement {
-        pcr0: Pcr::new([9; 48]),
-        ..image()
-    });
+    let older = MeasurementSet::new(ImageMeasurement { pcr0: Pcr::new([9; 48]), ..image() });
     let policy = Policy::new(anchor, vec![older, image().into()]);
     let now = UnixTime::from_millis(NOW_MS);
     let enclave = verify(&document(&attester), &policy, &challenge(), now).unwrap();

@@ -81,36 +81,18 @@ type Check = fn(&Document);
 
 fn trials_of(document: Document) -> Vec<Trial> {
     let genuine: &[(&str, Check)] = &[
-        (
-            "passes_archived_at_its_second",
-            passes_archived_at_its_second,
-        ),
+        ("passes_archived_at_its_second", passes_archived_at_its_second),
         ("passes_live_at_its_timestamp", passes_live_at_its_timestamp),
         ("says_what_the_manifest_says", says_what_the_manifest_says),
         ("passes_with_tag_18", passes_with_tag_18),
-        (
-            "is_verified_alike_when_remembered",
-            is_verified_alike_when_remembered,
-        ),
+        ("is_verified_alike_when_remembered", is_verified_alike_when_remembered),
         ("is_read_alike_by_coset", is_read_alike_by_coset),
-        (
-            "is_refused_in_debug_or_of_another_image",
-            is_refused_in_debug_or_of_another_image,
-        ),
-        (
-            "is_refused_with_a_changed_payload",
-            refused_with_changed_payload,
-        ),
-        (
-            "is_refused_with_another_signature",
-            refused_with_another_signature,
-        ),
+        ("is_refused_in_debug_or_of_another_image", is_refused_in_debug_or_of_another_image),
+        ("is_refused_with_a_changed_payload", refused_with_changed_payload),
+        ("is_refused_with_another_signature", refused_with_another_signature),
         ("is_refused_a_day_later", is_refused_a_day_later),
         ("is_refused_a_month_earlier", is_refused_a_month_earlier),
-        (
-            "is_refused_under_another_root",
-            is_refused_under_another_root,
-        ),
+        ("is_refused_under_another_root", is_refused_under_another_root),
     ];
     let checks: &[(&str, Check)] = match (flag(&document, "aws_root"), signature_valid(&document)) {
         (true, true) => genuine,
@@ -159,16 +141,11 @@ fn its_pcrs(document: &Document) -> Vec<(PcrIndex, Pcr)> {
 fn its_policy(document: &Document) -> Policy {
     let pcrs = its_pcrs(document);
     let (index, value) = pcrs[0];
-    let set = pcrs.iter().fold(
-        MeasurementSet::dangerous_partial(index, value),
-        |set, (i, v)| set.with(*i, *v),
-    );
+    let set = pcrs
+        .iter()
+        .fold(MeasurementSet::dangerous_partial(index, value), |set, (i, v)| set.with(*i, *v));
     let policy = Policy::new(TrustAnchor::aws_nitro(), vec![set]);
-    if flag(document, "debug_mode") {
-        policy.dangerous_allow_debug()
-    } else {
-        policy
-    }
+    if flag(document, "debug_mode") { policy.dangerous_allow_debug() } else { policy }
 }
 
 fn any_challenge() -> Challenge<'static> {
@@ -202,15 +179,9 @@ fn passes_live_at_its_timestamp(document: &Document) {
 fn says_what_the_manifest_says(document: &Document) {
     let decoded = decode_without_verifying(&document.bytes).unwrap();
     let claims = decoded.claims();
-    assert_eq!(
-        claims.module_id(),
-        document.manifest["module_id"].as_str().unwrap()
-    );
+    assert_eq!(claims.module_id(), document.manifest["module_id"].as_str().unwrap());
     assert_eq!(claims.timestamp(), its_timestamp(document));
-    assert_eq!(
-        claims.pcrs().count() as u64,
-        document.manifest["pcr_count"].as_u64().unwrap()
-    );
+    assert_eq!(claims.pcrs().count() as u64, document.manifest["pcr_count"].as_u64().unwrap());
     for (index, value) in its_pcrs(document) {
         assert_eq!(claims.pcrs().value(index), Some(&value), "{index}");
     }
@@ -237,13 +208,8 @@ fn says_what_the_manifest_says(document: &Document) {
 
 fn passes_with_tag_18(document: &Document) {
     let tagged = [&[0xd2], document.bytes.as_slice()].concat();
-    verify_archived(
-        &tagged,
-        &its_policy(document),
-        &any_challenge(),
-        its_second(document),
-    )
-    .unwrap();
+    verify_archived(&tagged, &its_policy(document), &any_challenge(), its_second(document))
+        .unwrap();
 }
 
 fn is_verified_alike_when_remembered(document: &Document) {
@@ -258,10 +224,7 @@ fn is_verified_alike_when_remembered(document: &Document) {
     assert_eq!(check(&document.bytes).unwrap(), cold);
     let mut changed = document.bytes.clone();
     *changed.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        check(&changed),
-        Err(Error::Signature(SignatureError::Invalid))
-    );
+    assert_eq!(check(&changed), Err(Error::Signature(SignatureError::Invalid)));
 }
 
 /// A second reader, independent of ours, sees the same document.
@@ -282,14 +245,8 @@ fn is_read_alike_by_coset(document: &Document) {
     let decoded = decode_without_verifying(&document.bytes).unwrap();
     let claims = decoded.claims();
     assert_eq!(field("module_id").as_text(), Some(claims.module_id()));
-    assert_eq!(
-        field("public_key").as_bytes().map(Vec::as_slice),
-        claims.public_key()
-    );
-    assert_eq!(
-        field("user_data").as_bytes().map(Vec::as_slice),
-        claims.user_data()
-    );
+    assert_eq!(field("public_key").as_bytes().map(Vec::as_slice), claims.public_key());
+    assert_eq!(field("user_data").as_bytes().map(Vec::as_slice), claims.user_data());
     assert_eq!(field("nonce").as_bytes().map(Vec::as_slice), claims.nonce());
     let leaf = claims.certificates().last().unwrap();
     assert_eq!(field("certificate").as_bytes().unwrap(), leaf);
@@ -307,39 +264,23 @@ fn is_refused_in_debug_or_of_another_image(document: &Document) {
     let error = verify_archived(&document.bytes, &policy, &any_challenge(), at).unwrap_err();
     let expected = match flag(document, "debug_mode") {
         true => Error::Debug(DebugError::DebugEnclave),
-        false => Error::Pcrs(PcrError::NotAccepted {
-            index: PcrIndex::IMAGE,
-            sets: 1,
-        }),
+        false => Error::Pcrs(PcrError::NotAccepted { index: PcrIndex::IMAGE, sets: 1 }),
     };
     assert_eq!(error, expected);
 }
 
 fn refused_with_changed_payload(document: &Document) {
     let sign1 = coset::CoseSign1::from_slice(&document.bytes).unwrap();
-    let pcr = its_pcrs(document)
-        .iter()
-        .find(|(_, value)| !value.is_zero())
-        .unwrap()
-        .1;
+    let pcr = its_pcrs(document).iter().find(|(_, value)| !value.is_zero()).unwrap().1;
     let payload = sign1.payload.unwrap();
-    let at = payload
-        .windows(48)
-        .position(|window| window == pcr.as_bytes())
-        .unwrap();
-    let payload_start = document
-        .bytes
-        .windows(payload.len())
-        .position(|window| window == payload)
-        .unwrap();
+    let at = payload.windows(48).position(|window| window == pcr.as_bytes()).unwrap();
+    let payload_start =
+        document.bytes.windows(payload.len()).position(|window| window == payload).unwrap();
     let mut changed = document.bytes.clone();
     changed[payload_start + at] ^= 0x80;
     let policy = Policy::dangerous_any_measurement(TrustAnchor::aws_nitro());
     let error = verify_archived(&changed, &policy, &any_challenge(), its_second(document));
-    assert_eq!(
-        error.unwrap_err(),
-        Error::Signature(SignatureError::Invalid)
-    );
+    assert_eq!(error.unwrap_err(), Error::Signature(SignatureError::Invalid));
 }
 
 fn refused_with_another_signature(document: &Document) {
@@ -354,18 +295,13 @@ fn refused_with_another_signature(document: &Document) {
 fn is_refused_a_day_later(document: &Document) {
     let later = UnixTime::from_secs(its_second(document).as_secs() + 86_400);
     let error = refusal(document, &document.bytes, later);
-    assert!(
-        matches!(error, Error::Chain(ChainError::Expired { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Chain(ChainError::Expired { .. })), "{error}");
 }
 
 fn is_refused_a_month_earlier(document: &Document) {
     let earlier = UnixTime::from_secs(its_second(document).as_secs() - 30 * 86_400);
     let error = refusal(document, &document.bytes, earlier);
-    let Error::Chain(ChainError::NotYetValid { at, .. }) = error else {
-        panic!("{error}")
-    };
+    let Error::Chain(ChainError::NotYetValid { at, .. }) = error else { panic!("{error}") };
     assert_eq!(at, CertificatePosition::CaBundle(1));
 }
 
@@ -376,10 +312,7 @@ fn is_refused_under_another_root(document: &Document) {
     let at = its_second(document);
     let error = verify_archived(&document.bytes, &policy, &any_challenge(), at).unwrap_err();
     let found = RootFingerprint::AWS_NITRO_G1;
-    assert_eq!(
-        error,
-        Error::Chain(ChainError::UntrustedRoot { found, trusted })
-    );
+    assert_eq!(error, Error::Chain(ChainError::UntrustedRoot { found, trusted }));
 }
 
 fn is_refused_for_its_signature(document: &Document) {
@@ -389,8 +322,5 @@ fn is_refused_for_its_signature(document: &Document) {
 
 fn is_refused_for_its_root(document: &Document) {
     let error = refusal(document, &document.bytes, its_second(document));
-    assert!(
-        matches!(error, Error::Chain(ChainError::UntrustedRoot { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Chain(ChainError::UntrustedRoot { .. })), "{error}");
 }

@@ -96,18 +96,12 @@ impl DevelopmentAttester {
             true => load_root(folder, &key_path)?,
             false => create_root(folder, &key_path)?,
         };
-        Ok(Self {
-            root,
-            issued: Mutex::new(None),
-        })
+        Ok(Self { root, issued: Mutex::new(None) })
     }
 
     /// An attester whose root nobody else has, kept nowhere.
     pub fn ephemeral() -> Self {
-        Self {
-            root: CertificateSpec::development_root().issue(None),
-            issued: Mutex::new(None),
-        }
+        Self { root: CertificateSpec::development_root().issue(None), issued: Mutex::new(None) }
     }
 
     /// The root certificate.
@@ -127,11 +121,7 @@ impl DevelopmentAttester {
         request: &AttestRequest<'_>,
         now_ms: u64,
     ) -> Result<Vec<u8>, AttesterError> {
-        let AttestRequest {
-            public_key,
-            user_data,
-            nonce,
-        } = *request;
+        let AttestRequest { public_key, user_data, nonce } = *request;
         check_field("public_key", public_key, 1)?;
         check_field("user_data", user_data, 0)?;
         check_field("nonce", nonce, 0)?;
@@ -155,8 +145,7 @@ impl DevelopmentAttester {
 
 impl std::fmt::Debug for DevelopmentAttester {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DevelopmentAttester")
-            .finish_non_exhaustive()
+        f.debug_struct("DevelopmentAttester").finish_non_exhaustive()
     }
 }
 
@@ -197,25 +186,15 @@ fn create_root(folder: &Path, key_path: &Path) -> Result<IssuedCertificate, Atte
 }
 
 fn load_root(folder: &Path, key_path: &Path) -> Result<IssuedCertificate, AttesterError> {
-    let mode = fs::metadata(key_path)
-        .map_err(state(key_path))?
-        .permissions()
-        .mode()
-        & 0o7777;
+    let mode = fs::metadata(key_path).map_err(state(key_path))?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(AttesterError::KeyReadable {
-            path: key_path.to_owned(),
-            mode,
-        });
+        return Err(AttesterError::KeyReadable { path: key_path.to_owned(), mode });
     }
     let key = fs::read_to_string(key_path).map_err(state(key_path))?;
     let der_path = folder.join("root.der");
     let der = fs::read(&der_path).map_err(state(&der_path))?;
-    IssuedCertificate::restore(CertificateSpec::development_root(), der, &key).ok_or(
-        AttesterError::Corrupt {
-            path: folder.to_owned(),
-        },
-    )
+    IssuedCertificate::restore(CertificateSpec::development_root(), der, &key)
+        .ok_or(AttesterError::Corrupt { path: folder.to_owned() })
 }
 
 /// Writes a file under another name, then renames it: it is whole or not there.
@@ -226,9 +205,7 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), AttesterError
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(&temporary).map_err(state(&temporary))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(state(&temporary))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(state(&temporary))?;
     fs::rename(&temporary, path).map_err(state(path))
 }
 

@@ -26,10 +26,7 @@ const PROGRAM: &[u8] = b"aegis development program\n";
 
 /// The PCRs of an executable's bytes.
 pub fn development_pcrs(executable: &[u8]) -> PcrBank {
-    bank(
-        Sha384::new().chain_update(executable),
-        program_hash().chain_update(executable),
-    )
+    bank(Sha384::new().chain_update(executable), program_hash().chain_update(executable))
 }
 
 /// The PCRs of an executable file.
@@ -66,9 +63,5 @@ fn bank(image: Sha384, program: Sha384) -> PcrBank {
 }
 
 fn extend(measured: Sha384) -> [u8; 48] {
-    Sha384::new()
-        .chain_update([0; 48])
-        .chain_update(measured.finalize())
-        .finalize()
-        .into()
+    Sha384::new().chain_update([0; 48]).chain_update(measured.finalize()).finalize().into()
 }

@@ -24,34 +24,21 @@ fn fields(document: &[u8]) -> Vec<(String, ciborium::Value)> {
     let sign1 = coset::CoseSign1::from_slice(document).unwrap();
     let payload: ciborium::Value = ciborium::from_reader(&sign1.payload.unwrap()[..]).unwrap();
     let entries = payload.into_map().unwrap();
-    entries
-        .into_iter()
-        .map(|(key, value)| (key.into_text().unwrap(), value))
-        .collect()
+    entries.into_iter().map(|(key, value)| (key.into_text().unwrap(), value)).collect()
 }
 
 fn field(document: &[u8], name: &str) -> ciborium::Value {
-    fields(document)
-        .into_iter()
-        .find(|(key, _)| key == name)
-        .unwrap()
-        .1
+    fields(document).into_iter().find(|(key, _)| key == name).unwrap().1
 }
 
 #[test]
 fn a_document_has_the_shape_that_aws_emits() {
     let attester = DevelopmentAttester::ephemeral();
-    let request = AttestRequest {
-        public_key: Some(b"key"),
-        ..AttestRequest::default()
-    };
+    let request = AttestRequest { public_key: Some(b"key"), ..AttestRequest::default() };
     let document = attester.attest(&PCRS, &request, NOW_MS).unwrap();
 
     // Four elements without a tag; {1: -35} protected; nothing unprotected; a payload.
-    assert_eq!(
-        document[..9],
-        [0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, 0xa0, 0x59, document[8]]
-    );
+    assert_eq!(document[..9], [0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, 0xa0, 0x59, document[8]]);
     let fields = fields(&document);
     let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -69,16 +56,10 @@ fn a_document_has_the_shape_that_aws_emits() {
         ]
     );
     assert_eq!(fields[1].1.as_text(), Some("SHA384"));
-    assert_eq!(
-        u64::try_from(fields[2].1.as_integer().unwrap()).unwrap(),
-        NOW_MS
-    );
+    assert_eq!(u64::try_from(fields[2].1.as_integer().unwrap()).unwrap(), NOW_MS);
     let pcrs = fields[3].1.as_map().unwrap();
     assert_eq!(pcrs.len(), 16);
-    assert!(
-        pcrs.iter()
-            .all(|(_, value)| value.as_bytes().unwrap() == &[7; 48])
-    );
+    assert!(pcrs.iter().all(|(_, value)| value.as_bytes().unwrap() == &[7; 48]));
     let cabundle = fields[5].1.as_array().unwrap();
     assert_eq!(cabundle.len(), 4);
     assert_eq!(cabundle[0].as_bytes().unwrap(), attester.root_der());
@@ -93,25 +74,14 @@ fn the_root_outlives_the_attester_and_its_key_is_private() {
     let first = DevelopmentAttester::open_or_create(&state).unwrap();
     let second = DevelopmentAttester::open_or_create(&state).unwrap();
     assert_eq!(first.root_der(), second.root_der());
-    assert_eq!(
-        first.root_fingerprint(),
-        <[u8; 32]>::from(Sha256::digest(first.root_der()))
-    );
+    assert_eq!(first.root_fingerprint(), <[u8; 32]>::from(Sha256::digest(first.root_der())));
     assert_eq!(fs::read(state.join("root.der")).unwrap(), first.root_der());
     let pem = pem::parse(fs::read(state.join("root.pem")).unwrap()).unwrap();
-    assert_eq!(
-        (pem.tag(), pem.contents()),
-        ("CERTIFICATE", first.root_der())
-    );
-    let mode = fs::metadata(state.join("root.key.pem"))
-        .unwrap()
-        .permissions()
-        .mode();
+    assert_eq!((pem.tag(), pem.contents()), ("CERTIFICATE", first.root_der()));
+    let mode = fs::metadata(state.join("root.key.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     // A second run issues a chain under the same root that the first one's readers accept.
-    let document = second
-        .attest(&PCRS, &AttestRequest::default(), NOW_MS)
-        .unwrap();
+    let document = second.attest(&PCRS, &AttestRequest::default(), NOW_MS).unwrap();
     let cabundle = field(&document, "cabundle").into_array().unwrap();
     assert_eq!(cabundle[0].as_bytes().unwrap(), first.root_der());
 }
@@ -123,10 +93,7 @@ fn a_key_file_that_others_can_read_is_refused() {
     let key = folder.path().join("root.key.pem");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     let error = DevelopmentAttester::open_or_create(folder.path()).unwrap_err();
-    assert!(
-        matches!(error, AttesterError::KeyReadable { mode: 0o640, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, AttesterError::KeyReadable { mode: 0o640, .. }), "{error}");
 }
 
 #[test]
@@ -144,34 +111,10 @@ fn fields_beyond_the_nsm_s_bounds_are_refused() {
     let attester = DevelopmentAttester::ephemeral();
     let long = [0; 1025];
     for (request, name) in [
-        (
-            AttestRequest {
-                public_key: Some(&[]),
-                ..AttestRequest::default()
-            },
-            "public_key",
-        ),
-        (
-            AttestRequest {
-                public_key: Some(&long),
-                ..AttestRequest::default()
-            },
-            "public_key",
-        ),
-        (
-            AttestRequest {
-                user_data: Some(&long),
-                ..AttestRequest::default()
-            },
-            "user_data",
-        ),
-        (
-            AttestRequest {
-                nonce: Some(&long),
-                ..AttestRequest::default()
-            },
-            "nonce",
-        ),
+        (AttestRequest { public_key: Some(&[]), ..AttestRequest::default() }, "public_key"),
+        (AttestRequest { public_key: Some(&long), ..AttestRequest::default() }, "public_key"),
+        (AttestRequest { user_data: Some(&long), ..AttestRequest::default() }, "user_data"),
+        (AttestRequest { nonce: Some(&long), ..AttestRequest::default() }, "nonce"),
     ] {
         let error = attester.attest(&PCRS, &request, NOW_MS).unwrap_err();
         assert!(
@@ -191,9 +134,7 @@ fn fields_beyond_the_nsm_s_bounds_are_refused() {
 fn the_leaf_is_kept_for_its_three_hours_and_then_issued_anew() {
     let attester = DevelopmentAttester::ephemeral();
     let leaf_at = |now_ms| {
-        let document = attester
-            .attest(&PCRS, &AttestRequest::default(), now_ms)
-            .unwrap();
+        let document = attester.attest(&PCRS, &AttestRequest::default(), now_ms).unwrap();
         field(&document, "certificate").into_bytes().unwrap()
     };
     let (hour_ms, first) = (3_600_000, leaf_at(NOW_MS));
@@ -213,10 +154,7 @@ fn pcrs_of_a_process_follow_the_documented_accumulation() {
     let pcrs = development_pcrs(&executable);
     assert_eq!(pcrs[0], extend(&executable));
     assert_eq!(pcrs[1], extend(b"aegis development platform\n"));
-    assert_eq!(
-        pcrs[2],
-        extend(&[b"aegis development program\n", &executable[..]].concat())
-    );
+    assert_eq!(pcrs[2], extend(&[b"aegis development program\n", &executable[..]].concat()));
     assert_eq!(pcrs[3..], [[0; 48]; 13]);
 
     let file = tempfile::NamedTempFile::new().unwrap();

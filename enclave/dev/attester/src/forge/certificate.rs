@@ -142,27 +142,18 @@ impl CertificateSpec {
         let stranger = (self.signer == Signer::Stranger).then(|| generate(KeyKind::P384));
         let issuer_key = issuer.map_or(&key, |issuer| &issuer.key);
         let signing_key = stranger.as_ref().unwrap_or(issuer_key);
-        let issuer_name = self
-            .issuer
-            .as_ref()
-            .or(issuer.map(|issuer| &issuer.subject))
-            .unwrap_or(&self.subject);
+        let issuer_name =
+            self.issuer.as_ref().or(issuer.map(|issuer| &issuer.subject)).unwrap_or(&self.subject);
 
         let algorithm = algorithm_identifier(signing_key, self.sha256);
-        let extensions: Vec<_> = self
-            .extensions
-            .iter()
-            .map(|one| one.encode(&key, issuer_key))
-            .collect();
+        let extensions: Vec<_> =
+            self.extensions.iter().map(|one| one.encode(&key, issuer_key)).collect();
         let tbs = der::sequence(&[
             der::element(0xa0, &der::integer(&[self.version])),
             der::integer(&self.serial),
             self.inner_algorithm.clone().unwrap_or(algorithm.clone()),
             encode_name(issuer_name),
-            der::sequence(&[
-                der::time(self.not_before_secs),
-                der::time(self.not_after_secs),
-            ]),
+            der::sequence(&[der::time(self.not_before_secs), der::time(self.not_after_secs)]),
             encode_name(&self.subject),
             key.subject_public_key_info(),
             der::element(0xa3, &der::sequence(&extensions)),
@@ -172,21 +163,14 @@ impl CertificateSpec {
         if let Some(edit) = self.edit {
             edit(&mut der);
         }
-        IssuedCertificate {
-            der,
-            subject: self.subject.clone(),
-            key,
-        }
+        IssuedCertificate { der, subject: self.subject.clone(), key }
     }
 
     /// Replaces the key usage; with none, there is no such extension.
     pub fn set_key_usage(&mut self, bits: Option<u16>) {
         self.replace(
             |one| matches!(one, Extension::KeyUsage { .. }),
-            bits.map(|bits| Extension::KeyUsage {
-                bits,
-                critical: true,
-            }),
+            bits.map(|bits| Extension::KeyUsage { bits, critical: true }),
         );
     }
 
@@ -210,11 +194,7 @@ impl IssuedCertificate {
         let key = KeyPair::try_from(pem::parse(key_pem).ok()?.contents()).ok()?;
         let spki = key.subject_public_key_info();
         let holds_key = der.windows(spki.len()).any(|window| window == spki);
-        holds_key.then_some(Self {
-            der,
-            subject: spec.subject,
-            key,
-        })
+        holds_key.then_some(Self { der, subject: spec.subject, key })
     }
 
     /// The certificate.
@@ -229,7 +209,7 @@ impl IssuedCertificate {
 
     /// ES384 by the certificate's key: r and s, 48 bytes each. With another kind of key, which
     /// cannot make one, 96 bytes that are no signature.
-    pub(crate) fn sign_es384(&self, message: &[u8]) -> Vec<u8> {
+    pub fn sign_es384(&self, message: &[u8]) -> Vec<u8> {
         match p384::ecdsa::SigningKey::from_pkcs8_der(&self.key.serialize_der()) {
             Ok(key) => {
                 let signature: p384::ecdsa::Signature = key.sign(message);
@@ -244,11 +224,7 @@ impl Extension {
     fn encode(&self, key: &KeyPair, issuer_key: &KeyPair) -> Vec<u8> {
         match self {
             Self::BasicConstraints { ca, path_length } => {
-                let ca = if *ca {
-                    der::element(0x01, &[0xff])
-                } else {
-                    Vec::new()
-                };
+                let ca = if *ca { der::element(0x01, &[0xff]) } else { Vec::new() };
                 let path_length = path_length.map_or(Vec::new(), |n| der::integer(&[n]));
                 extension(&[0x55, 0x1d, 19], true, &der::sequence(&[ca, path_length]))
             }
@@ -259,31 +235,17 @@ impl Extension {
                 let identifier = der::element(0x80, &key_identifier(issuer_key));
                 extension(&[0x55, 0x1d, 35], false, &der::sequence(&[identifier]))
             }
-            Self::SubjectKeyIdentifier => extension(
-                &[0x55, 0x1d, 14],
-                false,
-                &der::element(0x04, &key_identifier(key)),
-            ),
-            Self::Raw {
-                identifier,
-                critical,
-                value,
-            } => extension(identifier, *critical, value),
+            Self::SubjectKeyIdentifier => {
+                extension(&[0x55, 0x1d, 14], false, &der::element(0x04, &key_identifier(key)))
+            }
+            Self::Raw { identifier, critical, value } => extension(identifier, *critical, value),
         }
     }
 }
 
 fn extension(identifier: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
-    let critical = if critical {
-        der::element(0x01, &[0xff])
-    } else {
-        Vec::new()
-    };
-    der::sequence(&[
-        der::element(0x06, identifier),
-        critical,
-        der::element(0x04, value),
-    ])
+    let critical = if critical { der::element(0x01, &[0xff]) } else { Vec::new() };
+    der::sequence(&[der::element(0x06, identifier), critical, der::element(0x04, value)])
 }
 
 fn encode_name(name: &Name) -> Vec<u8> {
@@ -348,8 +310,7 @@ fn sign(key: &KeyPair, message: &[u8], sha256: bool) -> Vec<u8> {
     }
     let key = p384::ecdsa::SigningKey::from_pkcs8_der(&key.serialize_der())
         .expect("the signer of a certificate with SHA-256 has a P-384 key");
-    let signature: p384::ecdsa::Signature = key
-        .sign_prehash(&Sha256::digest(message))
-        .expect("a hash of 32 bytes can be signed");
+    let signature: p384::ecdsa::Signature =
+        key.sign_prehash(&Sha256::digest(message)).expect("a hash of 32 bytes can be signed");
     signature.to_der().as_bytes().to_vec()
 }

@@ -50,10 +50,7 @@ impl CertificateSpec {
             ROOT_NOT_AFTER_SECS,
         );
         root.extensions = vec![
-            Extension::BasicConstraints {
-                ca: true,
-                path_length: None,
-            },
+            Extension::BasicConstraints { ca: true, path_length: None },
             Extension::SubjectKeyIdentifier,
             ca_usage(),
         ];
@@ -76,24 +73,13 @@ impl ChainSpec {
         let mut zonal = authority(zonal_name.into_iter().rev().collect(), 1);
         (zonal.not_before_secs, zonal.not_after_secs) =
             (now_secs - 3 * HOUR, now_secs + 5 * DAY + 13 * HOUR);
-        let instance_name = long_name(
-            &format!("{instance_id}.local-1.aegis-development"),
-            "Washington",
-        );
-        let mut instance = CertificateSpec::new(
-            instance_name,
-            now_secs - 3 * MINUTE,
-            now_secs - 3 * MINUTE + DAY,
-        );
+        let instance_name =
+            long_name(&format!("{instance_id}.local-1.aegis-development"), "Washington");
+        let mut instance =
+            CertificateSpec::new(instance_name, now_secs - 3 * MINUTE, now_secs - 3 * MINUTE + DAY);
         instance.extensions = vec![
-            Extension::BasicConstraints {
-                ca: true,
-                path_length: Some(0),
-            },
-            Extension::KeyUsage {
-                bits: key_usage::KEY_CERT_SIGN,
-                critical: true,
-            },
+            Extension::BasicConstraints { ca: true, path_length: Some(0) },
+            Extension::KeyUsage { bits: key_usage::KEY_CERT_SIGN, critical: true },
             Extension::SubjectKeyIdentifier,
             Extension::AuthorityKeyIdentifier,
         ];
@@ -107,19 +93,13 @@ impl ChainSpec {
         let mut leaf = CertificateSpec::new(leaf_name, now_secs - 3, now_secs + 3 * HOUR);
         leaf.serial = serial;
         leaf.extensions = vec![
-            Extension::BasicConstraints {
-                ca: false,
-                path_length: None,
-            },
+            Extension::BasicConstraints { ca: false, path_length: None },
             Extension::KeyUsage {
                 bits: key_usage::DIGITAL_SIGNATURE | key_usage::NON_REPUDIATION,
                 critical: false,
             },
         ];
-        Self {
-            certificates: vec![root, regional, zonal, instance, leaf],
-            module_id,
-        }
+        Self { certificates: vec![root, regional, zonal, instance, leaf], module_id }
     }
 
     /// The certificate at `index`, the root being 0.
@@ -157,10 +137,7 @@ impl ChainSpec {
             }
             issued = Some(spec.issue(Some(issued.as_ref().unwrap_or(root))));
         }
-        IssuedChain {
-            cabundle,
-            leaf: issued.expect("a chain has a certificate below its root"),
-        }
+        IssuedChain { cabundle, leaf: issued.expect("a chain has a certificate below its root") }
     }
 }
 
@@ -179,10 +156,7 @@ impl IssuedChain {
 fn authority(subject: Name, path_length: u8) -> CertificateSpec {
     let mut spec = CertificateSpec::new(subject, 0, 0);
     spec.extensions = vec![
-        Extension::BasicConstraints {
-            ca: true,
-            path_length: Some(path_length),
-        },
+        Extension::BasicConstraints { ca: true, path_length: Some(path_length) },
         Extension::AuthorityKeyIdentifier,
         Extension::SubjectKeyIdentifier,
         ca_usage(),
@@ -193,10 +167,7 @@ fn authority(subject: Name, path_length: u8) -> CertificateSpec {
 
 fn ca_usage() -> Extension {
     let bits = key_usage::DIGITAL_SIGNATURE | key_usage::KEY_CERT_SIGN | key_usage::CRL_SIGN;
-    Extension::KeyUsage {
-        bits,
-        critical: true,
-    }
+    Extension::KeyUsage { bits, critical: true }
 }
 
 /// AWS's name a revocation list; this one names a host that cannot exist.

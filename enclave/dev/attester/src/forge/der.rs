@@ -45,12 +45,8 @@ pub fn named_bits(bits: u16) -> Vec<u8> {
 pub fn time(unix_secs: u64) -> Vec<u8> {
     let (year, month, day) = date(unix_secs / 86_400);
     let second = unix_secs % 86_400;
-    let rest = format!(
-        "{month:02}{day:02}{:02}{:02}{:02}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    );
+    let rest =
+        format!("{month:02}{day:02}{:02}{:02}{:02}Z", second / 3600, second / 60 % 60, second % 60);
     match year {
         ..=2049 => element(0x17, format!("{:02}{rest}", year % 100).as_bytes()),
         _ => element(0x18, format!("{year:04}{rest}").as_bytes()),

@@ -41,10 +41,7 @@ impl DocumentSpec {
     pub fn like_aws(chain: &IssuedChain, timestamp_ms: u64) -> Self {
         let cabundle: Vec<_> = chain.cabundle.iter().map(|der| cbor::bytes(der)).collect();
         let entries = [
-            (
-                "module_id",
-                cbor::text("i-0000000000aegis0-enc0000000000000000"),
-            ),
+            ("module_id", cbor::text("i-0000000000aegis0-enc0000000000000000")),
             ("digest", cbor::text("SHA384")),
             ("timestamp", cbor::unsigned(timestamp_ms)),
             ("pcrs", Vec::new()),
@@ -56,9 +53,7 @@ impl DocumentSpec {
         ];
         let mut spec = Self {
             protected: cbor::map(&[(cbor::integer(1), cbor::integer(-35))]),
-            entries: entries
-                .map(|(key, value)| (cbor::text(key), value))
-                .to_vec(),
+            entries: entries.map(|(key, value)| (cbor::text(key), value)).to_vec(),
             indefinite: false,
             edit_payload: None,
         };
@@ -94,9 +89,8 @@ impl DocumentSpec {
 
     /// Sets `pcrs`, each with its number.
     pub fn set_numbered_pcrs<'a>(&mut self, pcrs: impl Iterator<Item = (u64, &'a [u8])>) {
-        let entries: Vec<_> = pcrs
-            .map(|(index, value)| (cbor::unsigned(index), cbor::bytes(value)))
-            .collect();
+        let entries: Vec<_> =
+            pcrs.map(|(index, value)| (cbor::unsigned(index), cbor::bytes(value))).collect();
         self.set("pcrs", cbor::map(&entries));
     }
 
@@ -159,27 +153,11 @@ impl DocumentSpec {
 impl SignedDocument {
     /// The document.
     pub fn encode(&self) -> Vec<u8> {
-        let Self {
-            tags,
-            array_head,
-            protected,
-            unprotected,
-            payload,
-            signature,
-            trailing,
-        } = self;
-        [
-            tags,
-            array_head,
-            protected,
-            unprotected,
-            payload,
-            signature,
-            trailing,
-        ]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect()
+        let Self { tags, array_head, protected, unprotected, payload, signature, trailing } = self;
+        [tags, array_head, protected, unprotected, payload, signature, trailing]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
     }
 }
