@@ -1,29 +1,19 @@
 //! The control leg: carries the frames of `aegis_core::Control`, and wakes whoever waits.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aegis_core::{Control, Event, Plan, control::Received, exchange::not_dispatched};
-use aegis_wire::{
-    VERSION,
-    control::{Frame, Grant, Hello, ToEnclave, ToHost, Usage},
-    limits,
-};
-use aws_lc_rs::{digest, rand};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::{
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-        oneshot,
-    },
-    time,
-};
+use aegis_wire::control::{Frame, Grant, Hello, ToEnclave, ToHost, Usage};
+use aegis_wire::{VERSION, limits, session::legs::CONTROL_PORT, table::Table};
+use aws_lc_rs::rand;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::{sync::oneshot, time};
 
-use crate::legs::{Leg, Legs, To};
+use crate::{BootError, legs::Leg, legs::Legs};
 
 /// Pause before the control leg is dialled again.
 const REDIAL: Duration = Duration::from_millis(100);
@@ -43,53 +33,22 @@ struct State {
 }
 
 impl Channel {
-    pub(crate) fn new(table: &str) -> Result<Self, aws_lc_rs::error::Unspecified> {
-        let mut hello = Hello {
-            version: VERSION,
-            boot: [0; 16],
-            table: [0; 32],
-        };
-        rand::fill(&mut hello.boot)?;
-        hello
-            .table
-            .copy_from_slice(digest::digest(&digest::SHA256, table.as_bytes()).as_ref());
-        Ok(Self {
-            hello,
-            state: Mutex::default(),
-        })
+    pub(crate) fn new(table: &Table) -> Result<Self, BootError> {
+        let mut hello = Hello { version: VERSION, boot: [0; 16], table: table.digest };
+        rand::fill(&mut hello.boot).map_err(|_| "no random bytes can be had")?;
+        Ok(Self { hello, state: Mutex::default() })
     }
 
     /// A number for a new request, and the same as `aegis-request` writes it.
     pub(crate) fn number(&self) -> (u64, String) {
         let number = self.lock().books.number();
-        let boot = u128::from_be_bytes(self.hello.boot);
-        (number, format!("{boot:032x}-{number}"))
+        (number, format!("{:032x}-{number}", u128::from_be_bytes(self.hello.boot)))
     }
 
     /// Asks the host. Dropping the future gives the request up; a grant that comes nevertheless is
     /// settled as not dispatched.
-    pub(crate) async fn ask(&self, plan: &Plan<'_, '_>, session: u64, request: u64) -> Answer {
-        let (sender, answer) = oneshot::channel();
-        {
-            let mut state = self.lock();
-            let State {
-                books,
-                waiting,
-                frames,
-            } = &mut *state;
-            let frames = frames.as_ref().ok_or(Event::HostLost)?;
-            let frame = books
-                .authorize(plan, session, request)
-                .ok_or(Event::HostLost)?;
-            waiting.insert(request, sender);
-            // A closed queue means a lost channel, which answers whoever waits.
-            let _ = frames.send(frame);
-        }
-        let mut asked = Asked {
-            channel: self,
-            request,
-            answer,
-        };
+    pub(crate) async fn ask(&self, plan: &Plan<'_>, session: u64, request: u64) -> Answer {
+        let mut asked = self.lock().ask(self, plan, session, request).ok_or(Event::HostLost)?;
         match time::timeout(limits::HOST_ANSWER, &mut asked.answer).await {
             Ok(answer) => answer.unwrap_or(Err(Event::HostLost)),
             Err(_) => Err(Event::HostTimeout),
@@ -101,12 +60,11 @@ impl Channel {
         self.lock().settle(usage);
     }
 
-    /// Keeps the control leg up for ever.
-    pub(crate) async fn run(&self, legs: &Legs) {
+    /// Keeps the control leg up for ever. Every end of a channel is alike: whoever waits is
+    /// answered, then it is dialled anew.
+    pub(crate) async fn run(&self, legs: &dyn Legs) {
         loop {
-            if let Ok(leg) = legs.dial(To::Control).await {
-                // Every end of the channel is alike: whoever waits is answered, then it is dialled
-                // anew.
+            if let Ok(leg) = legs.dial(CONTROL_PORT).await {
                 let _ = self.serve(leg).await;
                 self.lock().lost();
             }
@@ -150,18 +108,39 @@ impl State {
     /// A new channel starts with `Hello` and all that the host has not acknowledged.
     fn open(&mut self, hello: &Hello) -> UnboundedReceiver<Vec<u8>> {
         let (sender, receiver) = unbounded_channel();
-        let owed = self.books.unacknowledged().cloned().map(ToHost::Usage);
-        for frame in std::iter::once(ToHost::Hello(hello.clone())).chain(owed) {
-            send(&sender, frame);
-        }
         self.frames = Some(sender);
+        self.send(ToHost::Hello(hello.clone()));
+        for usage in self.books.unacknowledged() {
+            self.send(ToHost::Usage(usage.clone()));
+        }
         receiver
+    }
+
+    /// Queues a frame. Without a channel, or on one that is ending, it is not lost: requests are
+    /// answered, and what is owed goes out on the next channel.
+    fn send(&self, frame: ToHost) -> Option<()> {
+        self.frames.as_ref()?.send(frame.encode().ok()?).ok()
+    }
+
+    fn ask<'a>(
+        &mut self,
+        channel: &'a Channel,
+        plan: &Plan<'_>,
+        session: u64,
+        request: u64,
+    ) -> Option<Asked<'a>> {
+        let (sender, answer) = oneshot::channel();
+        self.frames.as_ref()?;
+        let question = self.books.authorize(plan, session, request)?;
+        self.waiting.insert(request, sender);
+        self.send(ToHost::Authorize(question));
+        Some(Asked { channel, request, answer })
     }
 
     fn receive(&mut self, frame: ToEnclave) -> io::Result<()> {
         match self.books.receive(frame).map_err(io::Error::other)? {
             Received::Answer(request, answer) => {
-                self.answer(request, answer.map_err(Event::Denied))
+                self.answer(request, answer.map_err(Event::Denied));
             }
             Received::Settle(usage) => self.settle(usage),
             Received::Nothing => {}
@@ -171,9 +150,7 @@ impl State {
 
     fn settle(&mut self, usage: Usage) {
         self.books.settle(&usage);
-        if let Some(frames) = &self.frames {
-            send(frames, ToHost::Usage(usage));
-        }
+        self.send(ToHost::Usage(usage));
     }
 
     fn lost(&mut self) {
@@ -183,18 +160,9 @@ impl State {
         }
     }
 
+    /// Whoever went away since takes the answer out in `Asked::drop`.
     fn answer(&mut self, request: u64, answer: Answer) {
-        if let Some(waiting) = self.waiting.remove(&request) {
-            // Whoever went away since takes the answer out in `Asked::drop`.
-            let _ = waiting.send(answer);
-        }
-    }
-}
-
-fn send(frames: &UnboundedSender<Vec<u8>>, frame: ToHost) {
-    if let Ok(bytes) = frame.encode() {
-        // A closed queue means a lost channel; what is owed goes out on the next one.
-        let _ = frames.send(bytes);
+        self.waiting.remove(&request).map(|waiting| waiting.send(answer));
     }
 }
 

@@ -1,81 +1,44 @@
-//! The legs to the host: AF_VSOCK in an enclave, Unix sockets for a process.
+//! The legs to the host. In an enclave they are AF_VSOCK; how a plain process reaches its host is
+//! the development program's business.
 
-use std::{
-    io,
-    path::PathBuf,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use aegis_wire::{limits, session::legs as wire};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{UnixListener, UnixStream},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
+/// A stream to the host, or why there is none.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<Leg>> + Send + 'a>>;
+
 /// Where the host is.
-#[derive(Debug, Clone)]
-pub enum Legs {
-    /// The parent of a Nitro enclave.
-    Vsock,
-    /// A folder of sockets.
-    Unix(PathBuf),
+pub trait Legs: Send + Sync {
+    /// The next session.
+    fn accept(&self) -> Opening<'_>;
+    /// A leg that the enclave opens, by its port.
+    fn dial(&self, port: u32) -> Opening<'_>;
 }
 
-/// The legs that the enclave dials.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum To {
-    Control,
-    Egress,
-}
+/// The parent of a Nitro enclave.
+pub struct Vsock(VsockListener);
 
-impl Legs {
-    pub(crate) fn listen(&self) -> io::Result<Listener> {
-        match self {
-            Self::Vsock => {
-                let any = VsockAddr::new(VMADDR_CID_ANY, wire::SESSION_PORT);
-                VsockListener::bind(any).map(Listener::Vsock)
-            }
-            Self::Unix(folder) => {
-                let path = folder.join(wire::SESSION_SOCKET);
-                match std::fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => UnixListener::bind(path).map(Listener::Unix),
-                }
-            }
-        }
-    }
-
-    pub(crate) async fn dial(&self, to: To) -> io::Result<Leg> {
-        let (port, name) = match to {
-            To::Control => (wire::CONTROL_PORT, wire::CONTROL_SOCKET),
-            To::Egress => (wire::EGRESS_PORT, wire::EGRESS_SOCKET),
-        };
-        Ok(match self {
-            Self::Vsock => {
-                Leg::new(VsockStream::connect(VsockAddr::new(wire::HOST_CID, port)).await?)
-            }
-            Self::Unix(folder) => Leg::new(UnixStream::connect(folder.join(name)).await?),
-        })
+impl Vsock {
+    /// Listens for sessions.
+    pub fn listen() -> io::Result<Self> {
+        VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, wire::SESSION_PORT)).map(Self)
     }
 }
 
-/// The session leg.
-#[derive(Debug)]
-pub enum Listener {
-    /// In an enclave.
-    Vsock(VsockListener),
-    /// As a process.
-    Unix(UnixListener),
-}
+impl Legs for Vsock {
+    fn accept(&self) -> Opening<'_> {
+        Box::pin(async { Ok(Leg::new(self.0.accept().await?.0)) })
+    }
 
-impl Listener {
-    pub(crate) async fn accept(&self) -> io::Result<Leg> {
-        Ok(match self {
-            Self::Vsock(listener) => Leg::new(listener.accept().await?.0),
-            Self::Unix(listener) => Leg::new(listener.accept().await?.0),
-        })
+    fn dial(&self, port: u32) -> Opening<'_> {
+        let host = VsockAddr::new(wire::HOST_CID, port);
+        Box::pin(async move { Ok(Leg::new(VsockStream::connect(host).await?)) })
     }
 }
 
@@ -83,10 +46,11 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A stream to the host that never writes more at once than every vsock device takes.
-pub(crate) struct Leg(Box<dyn Stream>);
+pub struct Leg(Box<dyn Stream>);
 
 impl Leg {
-    fn new(stream: impl Stream + 'static) -> Self {
+    /// Bounds the writes of a stream.
+    pub fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(Box::new(stream))
     }
 }
@@ -107,8 +71,7 @@ impl AsyncWrite for Leg {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let now = &bytes[..bytes.len().min(limits::WRITE_BYTES)];
-        Pin::new(&mut self.0).poll_write(cx, now)
+        Pin::new(&mut self.0).poll_write(cx, &bytes[..bytes.len().min(limits::WRITE_BYTES)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

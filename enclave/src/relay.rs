@@ -1,33 +1,24 @@
 //! One request: carries out what `aegis_core::Exchange` says, exhaustively, and decides nothing.
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::{Arc, LazyLock},
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
-use aegis_core::{
-    Action, Event, Exchange, Plan, Refusal,
-    head::{self, Field},
-    plan,
-};
-use aegis_wire::{control::Grant, limits, table::Envelope};
+use aegis_core::head::{self, Field};
+use aegis_core::{Action, Event, Exchange, Plan, Refusal, plan};
+use aegis_wire::{control::Grant, limits, table::Envelope, table::Table};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::{
-    HeaderMap, Request, Response, StatusCode, Uri,
-    body::{Body, Frame, Incoming, SizeHint},
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER},
-};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use tokio::time::{self, Sleep};
 
-use crate::{
-    Enclave,
-    session::Session,
-    upstream::{Key, Sender, Sent},
-};
+use crate::Enclave;
+use crate::session::Session;
+use crate::upstream::{Key, Sender, Sent};
 
 /// Start of the monotonic clock that exchanges are told.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -45,15 +36,12 @@ pub(crate) async fn handle(
     let head = plan::Request {
         method: parts.method.as_str(),
         authority: parts.uri.authority().map(|authority| authority.as_str()),
-        path_and_query: parts
-            .uri
-            .path_and_query()
-            .map_or("", |target| target.as_str()),
+        path_and_query: parts.uri.path_and_query().map_or("", |target| target.as_str()),
         fields: &fields,
     };
     let mut answer = match Plan::new(session.enclave.table, &head) {
         Ok(plan) => run(&session, &plan, number, body).await?,
-        Err((refusal, envelope)) => refuse(refusal, envelope),
+        Err((refusal, envelope)) => refuse(refusal, envelope, session.enclave.table),
     };
     let name = HeaderValue::try_from(name).map_err(|_| Broken)?;
     answer.headers_mut().insert("aegis-request", name);
@@ -63,34 +51,27 @@ pub(crate) async fn handle(
 /// Follows the exchange up to the head of the answer.
 async fn run(
     session: &Session,
-    plan: &Plan<'static, '_>,
+    plan: &Plan<'_>,
     number: u64,
     body: Incoming,
 ) -> Result<Answer, Broken> {
     let enclave = session.enclave;
-    let mut live = Live {
-        enclave,
-        exchange: Exchange::new(plan),
-    };
+    let mut live = Live { enclave, exchange: Exchange::new(plan) };
     let answer = enclave.channel.ask(plan, session.number, number).await;
     let (event, grant) = match answer {
         Ok(grant) => (Event::Granted(grant.grant), Some(grant)),
         Err(event) => (event, None),
     };
-    let mut way = Way {
-        session,
-        plan,
-        grant,
-        body: Some(body),
-        sender: None,
-    };
+    let mut way = Way { session, plan, grant, body: Some(body), sender: None };
     let mut action = live.step(event);
     loop {
         action = match action {
-            Action::Answer(refusal) => return Ok(refuse(refusal, plan.provider.api.envelope)),
+            Action::Answer(refusal) => {
+                return Ok(refuse(refusal, plan.provider.envelope, enclave.table));
+            }
             Action::Dial { fresh } => live.step(way.dial(fresh).await),
             Action::Send => match way.send().await {
-                Ok(answer) => return live.relay(answer, plan.provider.api.envelope),
+                Ok(answer) => return live.relay(answer, plan.provider.envelope),
                 Err(event) => live.step(event),
             },
             // None of these comes before a head.
@@ -104,7 +85,7 @@ async fn run(
 /// What a request needs on its way out.
 struct Way<'a> {
     session: &'a Session,
-    plan: &'a Plan<'static, 'a>,
+    plan: &'a Plan<'a>,
     grant: Option<Grant>,
     body: Option<Incoming>,
     sender: Option<(Sender, bool)>,
@@ -112,16 +93,11 @@ struct Way<'a> {
 
 impl Way<'_> {
     fn key(&self) -> Key {
-        (
-            self.plan.index,
-            self.grant.as_ref().map_or(0, |grant| grant.account),
-        )
+        (self.plan.index, self.grant.as_ref().map_or(0, |grant| grant.account))
     }
 
     async fn dial(&mut self, fresh: bool) -> Event<'static> {
-        let Session {
-            enclave, upstreams, ..
-        } = self.session;
+        let Session { enclave, upstreams, .. } = self.session;
         match upstreams.connect(enclave, self.key(), fresh).await {
             Ok(sender) => {
                 self.sender = Some(sender);
@@ -134,10 +110,7 @@ impl Way<'_> {
     async fn send(&mut self) -> Result<Response<Incoming>, Event<'static>> {
         let (sender, reused) = self.sender.take().ok_or(Event::Lost)?;
         let body = self.body.take().ok_or(Event::Lost)?;
-        let credential = self
-            .grant
-            .as_ref()
-            .map_or(&[][..], |grant| &grant.credential);
+        let credential = self.grant.as_ref().map_or(&[][..], |grant| &grant.credential);
         let head = self.plan.upstream_head(credential);
         let request = upstream_request(&head, self.plan.endpoint.method, sender.is_http2(), body);
         let request = request.ok_or(Event::Lost)?;
@@ -172,21 +145,14 @@ fn upstream_request(
     if let Some((name, value)) = &head.credential {
         fill(headers, &[(name, value)])?;
     }
-    let uri = if http2 {
-        format!("https://{}{target}", head.authority)
-    } else {
-        target.into()
-    };
+    let uri = if http2 { format!("https://{}{target}", head.authority) } else { target.into() };
     *request.uri_mut() = Uri::try_from(uri).ok()?;
     Some(request)
 }
 
 /// The fields of a head, names in lower case as `http` keeps them.
 fn fields(headers: &HeaderMap) -> Vec<Field<'_>> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect()
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }
 
 /// Appends fields; every value is marked sensitive, so that HPACK neither indexes nor compares it.
@@ -199,20 +165,15 @@ fn fill(headers: &mut HeaderMap, fields: &[Field<'_>]) -> Option<()> {
     Some(())
 }
 
-fn refuse(refusal: Refusal, envelope: Envelope) -> Answer {
-    let mut answer = Response::new(Either::Left(Full::from(refusal.body(envelope))));
+fn refuse(refusal: Refusal, envelope: Envelope, table: &Table) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::from(refusal.body(envelope, table))));
     if let Ok(status) = StatusCode::from_u16(refusal.status()) {
         *answer.status_mut() = status;
     }
     let headers = answer.headers_mut();
     headers.insert("aegis-error", HeaderValue::from_static(refusal.code()));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let retry = if refusal.should_retry() {
-        "true"
-    } else {
-        "false"
-    };
-    headers.insert("x-should-retry", HeaderValue::from_static(retry));
+    headers.insert("x-should-retry", HeaderValue::from_static(refusal.should_retry()));
     if let Some(seconds) = refusal.retry_after_s() {
         headers.insert(RETRY_AFTER, seconds.into());
     }
@@ -222,7 +183,7 @@ fn refuse(refusal: Refusal, envelope: Envelope) -> Answer {
 /// An exchange whose end, however it comes, is settled.
 struct Live {
     enclave: &'static Enclave,
-    exchange: Exchange<'static>,
+    exchange: Exchange,
 }
 
 impl Live {
@@ -239,33 +200,19 @@ impl Live {
         let (parts, body) = upstream.into_parts();
         let received = fields(&parts.headers);
         let event = if head::fits(&received) {
-            let value = |name| {
-                parts
-                    .headers
-                    .get(name)
-                    .map_or(&[][..], HeaderValue::as_bytes)
-            };
+            let value = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
             let (content_type, content_encoding) = (value(CONTENT_TYPE), value(CONTENT_ENCODING));
-            Event::Head {
-                status: parts.status.as_u16(),
-                content_type,
-                content_encoding,
-            }
+            Event::Head { status: parts.status.as_u16(), content_type, content_encoding }
         } else {
             Event::BadHead
         };
         match self.step(event) {
             Action::RelayHead => {}
-            Action::Answer(refusal) => return Ok(refuse(refusal, envelope)),
+            Action::Answer(refusal) => return Ok(refuse(refusal, envelope, self.enclave.table)),
             _ => return Err(Broken),
         }
         let idle = Box::pin(time::sleep(limits::IDLE));
-        let mut relay = Relay {
-            body,
-            live: self,
-            idle,
-            ended: false,
-        };
+        let mut relay = Relay { body, live: self, idle, ended: false };
         relay.end_if_complete();
         let mut answer = Response::new(Either::Right(relay));
         *answer.status_mut() = parts.status;
@@ -333,9 +280,7 @@ impl Body for Relay {
             };
             // Trailers are not relayed (PROTOCOL.md, section 6).
             let Ok(chunk) = chunk else { continue };
-            this.idle
-                .as_mut()
-                .reset(time::Instant::now() + limits::IDLE);
+            this.idle.as_mut().reset(time::Instant::now() + limits::IDLE);
             let action = this.live.step(Event::Chunk(&chunk));
             if action != Action::RelayChunk {
                 return Poll::Ready(this.end(Event::Lost));

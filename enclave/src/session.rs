@@ -1,29 +1,21 @@
 //! A session: preface, inner handshake, evidence, then HTTP. Nothing is served before evidence.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use aegis_wire::{
-    binding::{EXPORTER_LABEL, Exporter},
-    limits,
-    session::{self, Evidence, Mode, Opening, Preface},
-};
-use hyper::{
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use aegis_wire::binding::{EXPORTER_LABEL, Exporter};
+use aegis_wire::limits;
+use aegis_wire::session::{self, Evidence, Mode, Opening, Preface};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{
-    Enclave,
-    legs::Leg,
-    relay,
-    upstream::{Upstreams, WINDOW},
-};
+use crate::legs::Leg;
+use crate::upstream::{Upstreams, WINDOW};
+use crate::{Enclave, relay};
 
 /// Most requests under way in one session.
 const STREAMS: u32 = 1024;
@@ -39,11 +31,7 @@ pub(crate) struct Session {
 pub(crate) async fn serve(enclave: &'static Enclave, leg: Leg) {
     let opened = time::timeout(limits::HANDSHAKE, open(enclave, leg)).await;
     if let Ok(Some((number, mode, tls))) = opened {
-        let session = Arc::new(Session {
-            enclave,
-            number,
-            upstreams: Arc::default(),
-        });
+        let session = Arc::new(Session { enclave, number, upstreams: Arc::default() });
         serve_http(session, mode, tls).await;
     }
 }
@@ -61,15 +49,11 @@ async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(u64, Mode, Tls
     tls.read_exact(&mut bytes).await.ok()?;
     let opening = Opening::decode(&bytes).ok()?;
     let exporter =
-        tls.get_ref()
-            .1
-            .export_keying_material([0; 32], EXPORTER_LABEL, Some(&opening.nonce));
+        tls.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(&opening.nonce));
     let exporter = Exporter(exporter.ok()?);
     let evidence = move || enclave.identity.evidence(&bytes, &exporter);
     let evidence = tokio::task::spawn_blocking(evidence).await.ok()?;
-    tls.write_all(evidence.as_deref().unwrap_or(&Evidence::UNAVAILABLE))
-        .await
-        .ok()?;
+    tls.write_all(evidence.as_deref().unwrap_or(&Evidence::UNAVAILABLE)).await.ok()?;
     tls.flush().await.ok()?;
     evidence.map(|_| (number, opening.mode, tls))
 }
@@ -87,10 +71,7 @@ async fn serve_http(session: Arc<Session>, mode: Mode, tls: TlsStream<Leg>) {
                 .max_headers(limits::HEAD_FIELDS)
                 .max_buf_size(2 * limits::HEAD_BYTES)
                 .serve_connection(io, service);
-            drive(connection, life, |connection| {
-                connection.graceful_shutdown()
-            })
-            .await
+            drive(connection, life, |connection| connection.graceful_shutdown()).await
         }
         Mode::Http2 => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -99,10 +80,7 @@ async fn serve_http(session: Arc<Session>, mode: Mode, tls: TlsStream<Leg>) {
                 .initial_connection_window_size(4 * WINDOW)
                 .max_header_list_size(2 * limits::HEAD_BYTES as u32)
                 .serve_connection(io, service);
-            drive(connection, life, |connection| {
-                connection.graceful_shutdown()
-            })
-            .await
+            drive(connection, life, |connection| connection.graceful_shutdown()).await
         }
     };
 }
@@ -111,7 +89,7 @@ async fn serve_http(session: Arc<Session>, mode: Mode, tls: TlsStream<Leg>) {
 async fn drive<C: Future>(
     connection: C,
     life: time::Sleep,
-    shut_down: impl FnOnce(std::pin::Pin<&mut C>),
+    shut_down: impl FnOnce(Pin<&mut C>),
 ) -> C::Output {
     tokio::pin!(connection);
     tokio::select! {

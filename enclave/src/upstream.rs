@@ -1,38 +1,24 @@
 //! Connections to providers: dialled by the host, authenticated here. A connection belongs to one
 //! session, one provider and one account.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aegis_core::Event;
-use aegis_wire::{
-    limits,
-    session::Egress,
-    table::{ProviderIndex, Table},
-};
-use hyper::{
-    Request, Response,
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
-};
+use aegis_wire::table::{Provider, ProviderIndex, Table};
+use aegis_wire::{limits, session::Egress, session::legs::EGRESS_PORT};
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{
-    ClientConfig, RootCertStore, client::Resumption, pki_types::ServerName, version::TLS13,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time,
-};
+use rustls::{ClientConfig, RootCertStore, client::Resumption};
+use rustls::{pki_types::ServerName, version::TLS13};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time;
 use tokio_rustls::TlsConnector;
 
-use crate::{
-    BootError, Enclave,
-    identity::{self, Identity},
-    legs::To,
-};
+use crate::identity::{self, Identity};
+use crate::{BootError, Enclave};
 
 /// Flow-control window of an HTTP/2 stream: one round trip of 100 ms at 80 Mbit/s.
 pub(crate) const WINDOW: u32 = 1024 * 1024;
@@ -42,20 +28,17 @@ pub(crate) struct Providers(Vec<(TlsConnector, ServerName<'static>)>);
 
 impl Providers {
     pub(crate) fn new(
-        table: &'static Table<'static>,
+        table: &'static Table,
         roots: &[(&str, RootCertStore)],
         identity: &Arc<Identity>,
     ) -> Result<Self, BootError> {
-        let provider = |row: &aegis_wire::table::Provider<'static>| {
+        let provider = |row: &Provider| {
             let (_, roots) = roots.iter().find(|(name, _)| *name == row.roots)?;
             let config = client_config(roots.clone(), identity.clone())?;
-            Some((
-                TlsConnector::from(Arc::new(config)),
-                ServerName::try_from(row.host()).ok()?,
-            ))
+            Some((TlsConnector::from(Arc::new(config)), ServerName::try_from(row.host()).ok()?))
         };
         let rows = table.providers.iter();
-        let all = rows.map(|row| provider(row).ok_or(BootError::Provider(row.name)));
+        let all = rows.map(|row| provider(row).ok_or("a provider has unknown roots or a bad name"));
         all.collect::<Result<_, _>>().map(Self)
     }
 }
@@ -183,33 +166,22 @@ async fn keep(upstreams: Weak<Upstreams>, key: Key, mut sender: Sender) {
 async fn dial(enclave: &Enclave, index: ProviderIndex) -> Result<Sender, Event<'static>> {
     let unreachable = |_: io::Error| Event::Unreachable;
     let late = |_: time::error::Elapsed| Event::Unreachable;
-    let (connector, name) = enclave
-        .providers
-        .0
-        .get(usize::from(index.0))
-        .ok_or(Event::Unreachable)?;
+    let (connector, name) =
+        enclave.providers.0.get(usize::from(index.0)).ok_or(Event::Unreachable)?;
     let answer = async {
-        let mut leg = enclave.legs.dial(To::Egress).await?;
+        let mut leg = enclave.legs.dial(EGRESS_PORT).await?;
         leg.write_all(&Egress(index.0).encode()).await?;
         Ok((leg.read_u8().await?, leg))
     };
-    let answer = time::timeout(limits::HOST_ANSWER, answer)
-        .await
-        .map_err(late)?;
+    let answer = time::timeout(limits::HOST_ANSWER, answer).await.map_err(late)?;
     let (0, leg) = answer.map_err(unreachable)? else {
         return Err(Event::Unreachable);
     };
     enclave.identity.refresh_clock();
     let handshake = time::timeout(limits::HANDSHAKE, connector.connect(name.clone(), leg));
     let tls = handshake.await.map_err(late)?.map_err(|error| {
-        let proof = error
-            .get_ref()
-            .is_some_and(|inner| inner.is::<rustls::Error>());
-        if proof {
-            Event::NotTheProvider
-        } else {
-            Event::Unreachable
-        }
+        let proof = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        if proof { Event::NotTheProvider } else { Event::Unreachable }
     })?;
     let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let failed = |_: hyper::Error| Event::Unreachable;

@@ -1,15 +1,11 @@
 //! The books of one boot: which requests wait for an answer, which grants are not settled, which
 //! usage the host has not acknowledged (PROTOCOL.md, section 4).
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
-use aegis_wire::{
-    Malformed,
-    control::{Custody, Deny, Frame, Grant, ToEnclave, ToHost, Usage},
-};
+use aegis_wire::Malformed;
+use aegis_wire::control::{Authorize, Custody, Deny, Grant, ToEnclave, Usage};
 
 use crate::{exchange, plan::Plan};
 
@@ -51,28 +47,15 @@ impl Control {
         self.requests
     }
 
-    /// The frame that asks for the first attempt of a request, or `None` when too much is open.
-    pub fn authorize(
-        &mut self,
-        plan: &Plan<'_, '_>,
-        session: u64,
-        request: u64,
-    ) -> Option<Vec<u8>> {
+    /// What asks for the first attempt of a request, or `None` when too much is open.
+    pub fn authorize(&mut self, plan: &Plan<'_>, session: u64, request: u64) -> Option<Authorize> {
         if self.waiting.len() + self.granted.len() + self.unacknowledged.len() >= OPEN {
             return None;
         }
         let question = plan.authorize(session, request, 1);
-        let frame = ToHost::Authorize(question).encode().ok()?;
-        let (attempt, custody) = (question.attempt, question.custody);
-        self.waiting.insert(
-            request,
-            Waiting {
-                attempt,
-                custody,
-                given_up: false,
-            },
-        );
-        Some(frame)
+        let Authorize { attempt, custody, .. } = question;
+        self.waiting.insert(request, Waiting { attempt, custody, given_up: false });
+        Some(question)
     }
 
     /// The client went away, or the host took too long: a late grant will be settled at once.
@@ -102,17 +85,11 @@ impl Control {
             ToEnclave::Deny(deny) => {
                 let waiting = self.answered(deny.request, deny.attempt)?;
                 let answer = Received::Answer(deny.request, Err(deny));
-                Ok(if waiting.given_up {
-                    Received::Nothing
-                } else {
-                    answer
-                })
+                Ok(if waiting.given_up { Received::Nothing } else { answer })
             }
             ToEnclave::Ack(grant) => {
                 let usage = self.unacknowledged.remove(&grant);
-                usage
-                    .map(|_| Received::Nothing)
-                    .ok_or(Malformed("ack of nothing"))
+                usage.map(|_| Received::Nothing).ok_or(Malformed("ack of nothing"))
             }
         }
     }
@@ -135,10 +112,7 @@ impl Control {
     }
 
     fn answered(&mut self, request: u64, attempt: u8) -> Result<Waiting, Malformed> {
-        let waiting = self
-            .waiting
-            .remove(&request)
-            .filter(|open| open.attempt == attempt);
+        let waiting = self.waiting.remove(&request).filter(|open| open.attempt == attempt);
         waiting.ok_or(Malformed("answer to no open request"))
     }
 }

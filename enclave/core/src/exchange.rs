@@ -10,10 +10,8 @@
 //! byte left. Every path from `Granted` to `Ended` settles, and only that step does. An event that
 //! has no place in a state ends the exchange like a lost connection: failure closes.
 
-use aegis_wire::{
-    control::{COUNTS, Deny, Label, Slot, Source, Usage},
-    table::{self, ProviderIndex},
-};
+use aegis_wire::control::{COUNTS, Deny, Label, Slot, Source, Usage};
+use aegis_wire::table::{self, ProviderIndex};
 
 use crate::{meter::Meter, plan::Plan, refusal::Refusal};
 
@@ -114,8 +112,8 @@ pub fn observable(step: &Step, provider: ProviderIndex) -> [Option<Observation<'
 
 /// A request on its way.
 #[derive(Debug)]
-pub struct Exchange<'a> {
-    rules: Option<&'a table::Meter<'a>>,
+pub struct Exchange {
+    rules: Option<table::Meter>,
     show_label: bool,
     state: State,
 }
@@ -144,15 +142,11 @@ struct Answer {
     meter: Option<Meter>,
 }
 
-impl<'a> Exchange<'a> {
+impl Exchange {
     /// A request for which the host is being asked.
-    pub fn new(plan: &Plan<'a, '_>) -> Self {
-        let (rules, show_label) = (plan.endpoint.meter.as_ref(), plan.show_label);
-        Self {
-            rules,
-            show_label,
-            state: State::Asked,
-        }
+    pub fn new(plan: &Plan<'_>) -> Self {
+        let (rules, show_label) = (plan.endpoint.meter, plan.show_label);
+        Self { rules, show_label, state: State::Asked }
     }
 
     /// Takes an event at a time of the monotonic clock.
@@ -161,19 +155,12 @@ impl<'a> Exchange<'a> {
         let (state, action, settle) = match (core::mem::replace(&mut self.state, Ended), event) {
             (Asked, Event::Granted(grant)) => (Granted(grant), Action::Dial { fresh: false }, None),
             (Asked, event) => (Ended, Action::Answer(before_grant(&event)), None),
-            (Granted(grant), Event::Ready) => (
-                Dispatched(Sent {
-                    grant,
-                    at_ms: now_ms,
-                }),
-                Action::Send,
-                None,
-            ),
-            (Granted(grant), event) => (
-                Ended,
-                Action::Answer(before_dispatch(&event)),
-                Some(not_dispatched(grant)),
-            ),
+            (Granted(grant), Event::Ready) => {
+                (Dispatched(Sent { grant, at_ms: now_ms }), Action::Send, None)
+            }
+            (Granted(grant), event) => {
+                (Ended, Action::Answer(before_dispatch(&event)), Some(not_dispatched(grant)))
+            }
             (Dispatched(sent), Event::Unsent { reused: true }) => {
                 (Granted(sent.grant), Action::Dial { fresh: true }, None)
             }
@@ -181,24 +168,13 @@ impl<'a> Exchange<'a> {
                 let settle = Some(not_dispatched(sent.grant));
                 (Ended, Action::Answer(Refusal::UpstreamUnreachable), settle)
             }
-            (
-                Dispatched(sent),
-                Event::Head {
-                    status,
-                    content_type,
-                    content_encoding,
-                },
-            ) => {
+            (Dispatched(sent), Event::Head { status, content_type, content_encoding }) => {
                 let rules = self.rules.filter(|_| status / 100 == 2);
                 let meter = rules.map(|rules| Meter::new(rules, content_type, content_encoding));
                 let first_byte_ms = since(sent.at_ms, now_ms);
                 // Statuses have three digits; a class over 5 is none that HTTP defines.
                 let status_class = (status / 100).min(5) as u8;
-                let answer = Answer {
-                    status_class,
-                    first_byte_ms,
-                    meter,
-                };
+                let answer = Answer { status_class, first_byte_ms, meter };
                 (Relaying(sent, answer), Action::RelayHead, None)
             }
             (Dispatched(sent), event) => {
@@ -206,21 +182,13 @@ impl<'a> Exchange<'a> {
                 (Ended, Action::Answer(before_head(&event)), settle)
             }
             (Relaying(sent, mut answer), Event::Chunk(chunk)) => {
-                answer
-                    .meter
-                    .as_mut()
-                    .into_iter()
-                    .for_each(|meter| meter.push(chunk));
+                answer.meter.as_mut().into_iter().for_each(|meter| meter.push(chunk));
                 (Relaying(sent, answer), Action::RelayChunk, None)
             }
             (Relaying(sent, answer), event) => {
                 let whole = matches!(event, Event::End);
                 let settle = Some(self.usage(&sent, Some(answer), whole, now_ms));
-                (
-                    Ended,
-                    if whole { Action::Finish } else { Action::Break },
-                    settle,
-                )
+                (Ended, if whole { Action::Finish } else { Action::Break }, settle)
             }
             (Ended, _) => (Ended, Action::Break, None),
         };
@@ -232,12 +200,7 @@ impl<'a> Exchange<'a> {
         let mut usage = not_dispatched(sent.grant);
         usage.source = Source::Aborted;
         usage.total_ms = since(sent.at_ms, now_ms);
-        let Some(Answer {
-            status_class,
-            first_byte_ms,
-            meter,
-        }) = answer
-        else {
+        let Some(Answer { status_class, first_byte_ms, meter }) = answer else {
             return usage;
         };
         (usage.status_class, usage.first_byte_ms) = (status_class, first_byte_ms);
@@ -255,10 +218,7 @@ impl<'a> Exchange<'a> {
             (_, false, false) => Source::Aborted,
         };
         usage.counts = metered.counts;
-        usage.label = metered
-            .label
-            .filter(|_| self.show_label)
-            .unwrap_or_default();
+        usage.label = metered.label.filter(|_| self.show_label).unwrap_or_default();
         usage
     }
 }

@@ -24,13 +24,8 @@ const HOP_BY_HOP: [&str; 12] = [
     "host",
 ];
 /// Fields that carry a credential, for any provider of the table or for a proxy.
-const CREDENTIALS: [&str; 5] = [
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-];
+const CREDENTIALS: [&str; 5] =
+    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"];
 /// Query parameters that carry a credential.
 const QUERY_CREDENTIALS: [&str; 3] = ["key", "api-key", "access_token"];
 /// WebSocket subprotocol that carries one.
@@ -38,19 +33,13 @@ const PROTOCOL_CREDENTIAL: &[u8] = b"openai-insecure-api-key.";
 
 /// Whether a head keeps the limits.
 pub fn fits(fields: &[Field<'_>]) -> bool {
-    let bytes: usize = fields
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
+    let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
     fields.len() <= limits::HEAD_FIELDS && bytes <= limits::HEAD_BYTES
 }
 
 /// The values of a field.
 pub fn values<'a>(fields: &[Field<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
-    fields
-        .iter()
-        .filter(move |field| field.0 == name)
-        .map(|field| field.1)
+    fields.iter().filter(move |field| field.0 == name).map(|field| field.1)
 }
 
 /// The fields of a request that go to the provider. `own` are the credential forms that stay:
@@ -81,9 +70,7 @@ pub fn target(path_and_query: &str, own: &[Credential]) -> Vec<u8> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name);
         let own_key = own.contains(&Credential::QueryKey) && name == b"key";
-        let credential = QUERY_CREDENTIALS
-            .iter()
-            .any(|known| name == known.as_bytes());
+        let credential = QUERY_CREDENTIALS.iter().any(|known| name == known.as_bytes());
         (own_key || !credential) && !contains(&decode(value), VIRTUAL_KEY_PREFIX.as_bytes())
     };
     let kept: Vec<&str> = query.split('&').filter(stays).collect();
@@ -94,19 +81,12 @@ pub fn target(path_and_query: &str, own: &[Credential]) -> Vec<u8> {
 /// Whether the request carries a credential in one of these forms.
 pub fn has_credential(fields: &[Field<'_>], target: &[u8], own: &[Credential]) -> bool {
     let in_query = || {
-        let query = target
-            .splitn(2, |byte| *byte == b'?')
-            .nth(1)
-            .unwrap_or_default();
-        query
-            .split(|byte| *byte == b'&')
-            .any(|pair| pair.starts_with(b"key="))
+        let query = target.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
+        query.split(|byte| *byte == b'&').any(|pair| pair.starts_with(b"key="))
     };
     own.iter().any(|form| match form {
         Credential::QueryKey => in_query(),
-        _ => fields
-            .iter()
-            .any(|(name, value)| is_form(*form, name, value)),
+        _ => fields.iter().any(|(name, value)| is_form(*form, name, value)),
     })
 }
 
@@ -127,15 +107,9 @@ fn end_to_end<'a>(fields: &[Field<'a>]) -> Vec<Field<'a>> {
     let passes = |name: &str| {
         !HOP_BY_HOP.contains(&name)
             && !name.starts_with("aegis-")
-            && !consumed
-                .iter()
-                .any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+            && !consumed.iter().any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
     };
-    fields
-        .iter()
-        .filter(|(name, _)| passes(name))
-        .copied()
-        .collect()
+    fields.iter().filter(|(name, _)| passes(name)).copied().collect()
 }
 
 fn is_form(form: Credential, name: &str, value: &[u8]) -> bool {

@@ -48,16 +48,13 @@ pub struct Metered {
 
 impl Meter {
     /// A meter for an answer with these header values, empty when absent.
-    pub fn new(rules: &table::Meter<'_>, content_type: &[u8], content_encoding: &[u8]) -> Self {
+    pub fn new(rules: table::Meter, content_type: &[u8], content_encoding: &[u8]) -> Self {
         let media_type = content_type.split(|byte| *byte == b';').next();
         let media_type = media_type.unwrap_or_default().trim_ascii();
         let events = media_type.eq_ignore_ascii_case(b"text/event-stream");
         let decoder = Decoder::new(content_encoding);
-        let text = Text {
-            scanner: Scanner::new(rules),
-            place: events.then_some(0),
-            after_cr: false,
-        };
+        let text =
+            Text { scanner: Scanner::new(rules), place: events.then_some(0), after_cr: false };
         Self { decoder, text }
     }
 
@@ -73,7 +70,7 @@ impl Meter {
     /// The body has ended, or its rest will not come.
     pub fn finish(self) -> Metered {
         let Text { scanner, .. } = self.text;
-        let whole = self.decoder.is_some_and(|decoder| decoder.at_end());
+        let whole = self.decoder.is_some_and(|decoder| decoder.at_end);
         Metered {
             counts: scanner.counts,
             label: scanner.label.map(|label| Label::new(label.text())),

@@ -2,15 +2,11 @@
 
 use alloc::vec::Vec;
 
-use aegis_wire::{
-    control::{Authorize, Custody},
-    table::{Endpoint, Envelope, Provider, ProviderIndex, Table},
-};
+use aegis_wire::control::{Authorize, Custody};
+use aegis_wire::table::{Endpoint, Envelope, Provider, ProviderIndex, Table};
 
-use crate::{
-    head::{self, Field},
-    refusal::Refusal,
-};
+use crate::head::{self, Field};
+use crate::refusal::Refusal;
 
 /// A request head as received.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +23,11 @@ pub struct Request<'a> {
 
 /// What is to be done with a request, should the host allow it.
 #[derive(Debug)]
-pub struct Plan<'t, 'r> {
+pub struct Plan<'r> {
     /// Where it goes.
-    pub provider: &'t Provider<'t>,
+    pub provider: &'static Provider,
     /// What it asks.
-    pub endpoint: &'t Endpoint<'t>,
+    pub endpoint: &'static Endpoint,
     /// Whose credential it takes.
     pub custody: Custody,
     /// Whether the host may learn the model's label.
@@ -46,7 +42,7 @@ pub struct Plan<'t, 'r> {
 #[derive(Debug)]
 pub struct UpstreamHead<'a> {
     /// `host` or `:authority`, from the table.
-    pub authority: &'a str,
+    pub authority: &'static str,
     /// Path and query.
     pub target: &'a [u8],
     /// Fields as received, in their order.
@@ -55,27 +51,21 @@ pub struct UpstreamHead<'a> {
     pub credential: Option<(&'static str, Vec<u8>)>,
 }
 
-impl<'t, 'r> Plan<'t, 'r> {
+impl<'r> Plan<'r> {
     /// Judges a head. With the refusal comes the envelope of the provider that was meant.
-    pub fn new(table: &'t Table<'t>, request: &Request<'r>) -> Result<Self, (Refusal, Envelope)> {
+    pub fn new(table: &'static Table, request: &Request<'r>) -> Result<Self, (Refusal, Envelope)> {
         let authority = named(request).map_err(|refusal| (refusal, Envelope::OpenAi))?;
-        let (index, provider) = table
-            .by_authority(authority)
-            .ok_or((Refusal::UnknownProvider, Envelope::OpenAi))?;
-        Self::at(index, provider, request).map_err(|refusal| (refusal, provider.api.envelope))
+        let (index, provider) =
+            table.by_authority(authority).ok_or((Refusal::UnknownProvider, Envelope::OpenAi))?;
+        Self::at(index, provider, request).map_err(|refusal| (refusal, provider.envelope))
     }
 
     fn at(
         index: ProviderIndex,
-        provider: &'t Provider<'t>,
+        provider: &'static Provider,
         request: &Request<'r>,
     ) -> Result<Self, Refusal> {
-        let Request {
-            method,
-            authority: _,
-            path_and_query,
-            fields,
-        } = *request;
+        let Request { method, authority: _, path_and_query, fields } = *request;
         if !head::fits(fields) {
             return Err(Refusal::HeadTooLarge);
         }
@@ -85,15 +75,13 @@ impl<'t, 'r> Plan<'t, 'r> {
             return Err(Refusal::BadRequest);
         }
         let path = path_and_query.split('?').next().unwrap_or_default();
-        let endpoint = provider
-            .endpoint(method, path)
-            .ok_or(Refusal::UnknownEndpoint)?;
+        let endpoint = provider.endpoint(method, path).ok_or(Refusal::UnknownEndpoint)?;
         let custody = custody(fields)?;
         if endpoint.account_scoped && custody != Custody::Client {
             return Err(Refusal::AccountScoped);
         }
         let own = match custody {
-            Custody::Client => &provider.api.credentials[..],
+            Custody::Client => provider.credentials,
             Custody::Host => &[],
         };
         let kept = head::request_fields(fields, own);
@@ -102,50 +90,20 @@ impl<'t, 'r> Plan<'t, 'r> {
             return Err(Refusal::CredentialMissing);
         }
         let show_label = !head::values(fields, "aegis-model").any(|value| value == b"hide");
-        Ok(Self {
-            provider,
-            endpoint,
-            custody,
-            show_label,
-            index,
-            target,
-            fields: kept,
-        })
+        Ok(Self { provider, endpoint, custody, show_label, index, target, fields: kept })
     }
 
     /// The question for the host.
     pub fn authorize(&self, session: u64, request: u64, attempt: u8) -> Authorize {
-        let Self {
-            endpoint,
-            custody,
-            index,
-            ..
-        } = self;
+        let Self { endpoint, custody, index, .. } = self;
         let (provider, class) = (index.0, endpoint.class);
-        Authorize {
-            session,
-            request,
-            attempt,
-            provider,
-            class,
-            custody: *custody,
-        }
+        Authorize { session, request, attempt, provider, class, custody: *custody }
     }
 
     /// The head that leaves; `credential` is the grant's, empty in client custody.
     pub fn upstream_head(&self, credential: &[u8]) -> UpstreamHead<'_> {
-        let Self {
-            provider,
-            custody,
-            target,
-            fields,
-            ..
-        } = self;
-        let form = provider
-            .api
-            .credentials
-            .first()
-            .filter(|_| *custody == Custody::Host);
+        let Self { provider, custody, target, fields, .. } = self;
+        let form = provider.credentials.first().filter(|_| *custody == Custody::Host);
         UpstreamHead {
             authority: provider.authority,
             target,
@@ -175,6 +133,5 @@ fn custody(fields: &[Field<'_>]) -> Result<Custody, Refusal> {
     let mut stated = head::values(fields, "aegis-custody");
     let word = stated.next().filter(|_| stated.next().is_none());
     let word = word.and_then(|word| str::from_utf8(word).ok());
-    word.and_then(Custody::from_word)
-        .ok_or(Refusal::CustodyMissing)
+    word.and_then(Custody::from_word).ok_or(Refusal::CustodyMissing)
 }

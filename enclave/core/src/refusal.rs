@@ -1,152 +1,77 @@
-//! Every error that the enclave makes itself: code, status, text and envelope (PROTOCOL.md,
-//! section 6). A text is chosen by its code alone; no byte of a request or of the host enters it.
+//! Every error that the enclave makes itself (PROTOCOL.md, section 6). Its text is the table's, by
+//! the code alone; no byte of a request or of the host enters it.
 
 use alloc::{format, string::String};
 
-use aegis_wire::{control::DenyCode, table::Envelope};
+use aegis_wire::control::DenyCode;
+use aegis_wire::table::{Envelope, Table};
 
-/// Why a request gets an answer of the enclave's instead of the provider's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The authority is not in the table.
-    UnknownProvider,
-    /// Method and path are not in the table.
-    UnknownEndpoint,
-    /// The endpoint needs client custody.
-    AccountScoped,
-    /// A head that two readers could read differently.
-    BadRequest,
-    /// Over the limits of a head.
-    HeadTooLarge,
-    /// No custody stated.
-    CustodyMissing,
-    /// Client custody without a credential.
-    CredentialMissing,
-    /// No control channel.
-    HostUnavailable,
-    /// The host did not answer in time.
-    HostTimeout,
-    /// The host said no.
-    Denied(DenyCode, u32),
-    /// No connection, or none that took a byte of the request.
-    UpstreamUnreachable,
-    /// The peer did not prove to be the provider.
-    UpstreamTls,
-    /// Lost after dispatch, before a head.
-    UpstreamLost,
-    /// The answer's head is malformed or too large.
-    UpstreamHead,
-    /// No head in time.
-    UpstreamTimeout,
+/// An error's code, HTTP status, and whether SDKs may try again by themselves.
+macro_rules! refusals {
+    ({$($(#[$doc:meta])* $name:ident = $row:expr;)*} denied {$($deny:ident = $deny_row:expr;)*}) => {
+        /// Why a request gets an answer of the enclave's instead of the provider's.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Refusal {
+            $($(#[$doc])* $name,)*
+            /// The host said no, and after how many seconds to try again.
+            Denied(DenyCode, u32),
+        }
+
+        impl Refusal {
+            /// Every one, without the wait.
+            pub const ALL: &'static [Self] =
+                &[$(Self::$name,)* $(Self::Denied(DenyCode::$deny, 0),)*];
+
+            const fn row(self) -> (&'static str, u16, &'static str) {
+                match self {
+                    $(Self::$name => $row,)*
+                    $(Self::Denied(DenyCode::$deny, _) => $deny_row,)*
+                }
+            }
+        }
+    };
 }
 
-/// Code, status, whether SDKs may try again by themselves, and the text.
-type Row = (&'static str, u16, bool, &'static str);
+refusals! {{
+    /// The authority is not in the table.
+    UnknownProvider = ("unknown_provider", 421, "false");
+    /// Method and path are not in the table.
+    UnknownEndpoint = ("unknown_endpoint", 404, "false");
+    /// The endpoint needs client custody.
+    AccountScoped = ("account_scoped", 403, "false");
+    /// A head that two readers could read differently.
+    BadRequest = ("bad_request", 400, "false");
+    /// Over the limits of a head.
+    HeadTooLarge = ("head_too_large", 431, "false");
+    /// No custody stated.
+    CustodyMissing = ("custody_missing", 400, "false");
+    /// Client custody without a credential.
+    CredentialMissing = ("credential_missing", 401, "false");
+    /// No control channel.
+    HostUnavailable = ("host_unavailable", 503, "true");
+    /// The host did not answer in time.
+    HostTimeout = ("host_timeout", 503, "true");
+    /// No connection, or none that took a byte of the request.
+    UpstreamUnreachable = ("upstream_unreachable", 502, "true");
+    /// The peer did not prove to be the provider.
+    UpstreamTls = ("upstream_tls", 502, "false");
+    /// Lost after dispatch, before a head.
+    UpstreamLost = ("upstream_lost", 502, "false");
+    /// The answer's head is malformed or too large.
+    UpstreamHead = ("upstream_head", 502, "false");
+    /// No head in time.
+    UpstreamTimeout = ("upstream_timeout", 504, "false");
+} denied {
+    Key = ("denied_key", 401, "false");
+    Budget = ("denied_budget", 429, "false");
+    Rate = ("denied_rate", 429, "true");
+    Account = ("denied_account", 503, "true");
+    Endpoint = ("denied_endpoint", 403, "false");
+    Custody = ("denied_custody", 403, "false");
+    Overload = ("denied_overload", 503, "true");
+}}
 
 impl Refusal {
-    const fn row(self) -> Row {
-        match self {
-            Self::UnknownProvider => (
-                "unknown_provider",
-                421,
-                false,
-                "Aegis serves no provider of this name; use a base URL of the agent or a host \
-                 name of the provider table.",
-            ),
-            Self::UnknownEndpoint => (
-                "unknown_endpoint",
-                404,
-                false,
-                "Aegis does not serve this method and path for this provider; check the base \
-                 URL, or ask the operator for a release whose provider table has it.",
-            ),
-            Self::AccountScoped => (
-                "account_scoped",
-                403,
-                false,
-                "This endpoint reads what the provider stores for a whole account, so it is \
-                 served in client custody only; use your own provider key with custody client.",
-            ),
-            Self::BadRequest => (
-                "bad_request",
-                400,
-                false,
-                "The request head is ambiguous (host, content-length or transfer-encoding); \
-                 send each once.",
-            ),
-            Self::HeadTooLarge => (
-                "head_too_large",
-                431,
-                false,
-                "The request head is over 256 fields or 64 KiB; send fewer or shorter headers.",
-            ),
-            Self::CustodyMissing => (
-                "custody_missing",
-                400,
-                false,
-                "The request states no custody; send the header aegis-custody: client or aegis- \
-                 custody: host.",
-            ),
-            Self::CredentialMissing => (
-                "credential_missing",
-                401,
-                false,
-                "Custody client needs your own provider key in the form this provider takes, \
-                 and none was sent.",
-            ),
-            Self::HostUnavailable => (
-                "host_unavailable",
-                503,
-                true,
-                "The router's control plane is away; nothing was sent to the provider, try \
-                 again.",
-            ),
-            Self::HostTimeout => (
-                "host_timeout",
-                503,
-                true,
-                "The router's control plane did not answer in time; nothing was sent to the \
-                 provider, try again.",
-            ),
-            Self::UpstreamUnreachable => (
-                "upstream_unreachable",
-                502,
-                true,
-                "The provider could not be reached through the router's network; nothing was \
-                 sent to it, try again.",
-            ),
-            Self::UpstreamTls => (
-                "upstream_tls",
-                502,
-                false,
-                "Whoever answered in the provider's place could not prove to be the provider; \
-                 nothing was sent to it. Tell the operator.",
-            ),
-            Self::UpstreamLost => (
-                "upstream_lost",
-                502,
-                false,
-                "The connection to the provider was lost after the request was sent; it may \
-                 have been processed.",
-            ),
-            Self::UpstreamHead => (
-                "upstream_head",
-                502,
-                false,
-                "The provider's answer had a head that is malformed or over 256 fields or 64 \
-                 KiB; the request may have been processed.",
-            ),
-            Self::UpstreamTimeout => (
-                "upstream_timeout",
-                504,
-                false,
-                "The provider sent no answer for 15 minutes; the request may have been \
-                 processed.",
-            ),
-            Self::Denied(code, _) => denied(code),
-        }
-    }
-
     /// What `aegis-error` says.
     pub const fn code(self) -> &'static str {
         self.row().0
@@ -158,7 +83,7 @@ impl Refusal {
     }
 
     /// What `x-should-retry` says.
-    pub const fn should_retry(self) -> bool {
+    pub const fn should_retry(self) -> &'static str {
         self.row().2
     }
 
@@ -171,9 +96,11 @@ impl Refusal {
         }
     }
 
-    /// The body, JSON in the shape of the provider's own errors.
-    pub fn body(self, envelope: Envelope) -> String {
-        let (code, status, _, text) = self.row();
+    /// The body, JSON in the shape of the provider's own errors. Texts need no escapes: the table's
+    /// reader refuses those that would.
+    pub fn body(self, envelope: Envelope, table: &Table) -> String {
+        let (code, status, _) = self.row();
+        let text = table.refusals.iter().find(|row| row.0 == code).map_or("", |row| row.1);
         let (openai, anthropic, gemini) = kind(status);
         match envelope {
             Envelope::OpenAi => format!(
@@ -189,70 +116,15 @@ impl Refusal {
     }
 }
 
-const fn denied(code: DenyCode) -> Row {
-    match code {
-        DenyCode::Key => (
-            "denied_key",
-            401,
-            false,
-            "The virtual key is not valid any more; ask the operator for a new one.",
-        ),
-        DenyCode::Budget => (
-            "denied_budget",
-            429,
-            false,
-            "The budget of this virtual key is used up; ask the operator.",
-        ),
-        DenyCode::Rate => (
-            "denied_rate",
-            429,
-            true,
-            "The rate limit of this virtual key is reached; try again later.",
-        ),
-        DenyCode::Account => (
-            "denied_account",
-            503,
-            true,
-            "The operator has no account for this provider available now; try again later.",
-        ),
-        DenyCode::Endpoint => (
-            "denied_endpoint",
-            403,
-            false,
-            "This virtual key may not use this endpoint; ask the operator.",
-        ),
-        DenyCode::Custody => (
-            "denied_custody",
-            403,
-            false,
-            "The operator does not serve this custody; choose another one.",
-        ),
-        DenyCode::Overload => (
-            "denied_overload",
-            503,
-            true,
-            "The router sheds load now; nothing was sent to the provider, try again.",
-        ),
-    }
-}
-
 /// What the three APIs call an error of this status.
 const fn kind(status: u16) -> (&'static str, &'static str, &'static str) {
     match status {
-        401 => (
-            "authentication_error",
-            "authentication_error",
-            "UNAUTHENTICATED",
-        ),
+        401 => ("authentication_error", "authentication_error", "UNAUTHENTICATED"),
         403 => ("permission_error", "permission_error", "PERMISSION_DENIED"),
         404 | 421 => ("invalid_request_error", "not_found_error", "NOT_FOUND"),
         429 => ("rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
         504 => ("api_error", "timeout_error", "DEADLINE_EXCEEDED"),
         500.. => ("api_error", "api_error", "UNAVAILABLE"),
-        _ => (
-            "invalid_request_error",
-            "invalid_request_error",
-            "INVALID_ARGUMENT",
-        ),
+        _ => ("invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
     }
 }

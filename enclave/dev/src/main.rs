@@ -2,25 +2,31 @@
 //! attester whose root it makes itself and with rows for the mock provider. Never part of a
 //! production image (`cargo xtask deps` holds that).
 
+mod legs;
+
 use std::{
     io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use aegis_dev_attester::{AttestRequest, DevelopmentAttester, PcrBank};
-use aegis_enclave::{Enclave, Legs, Setup, TABLE, public_roots};
+use aegis_enclave::{Enclave, Setup, public_roots};
 use aegis_nsm::{Attester, Claims, Unavailable};
+use aegis_wire::table::Table;
 use clap::{Parser, Subcommand};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// Rows for the mock provider.
-const MOCK_TABLE: &str = include_str!("../mock.table");
+use crate::legs::Unix;
+
+/// The production rows, then those for the mock provider.
+static TABLE: Table = include!(concat!(env!("OUT_DIR"), "/table.rs"));
+/// The text that they were made from.
+const TABLE_TEXT: &str = include_str!(concat!(env!("OUT_DIR"), "/table.txt"));
 
 /// The Aegis enclave for development. Its evidence is signed by a root of its own, which a client
 /// accepts only under a flag spelled dangerously: it protects nothing.
@@ -66,11 +72,7 @@ struct Development {
 
 impl Attester for Development {
     fn attest(&self, claims: Claims<'_>) -> Result<Vec<u8>, Unavailable> {
-        let Claims {
-            public_key,
-            user_data,
-            nonce,
-        } = claims;
+        let Claims { public_key, user_data, nonce } = claims;
         let request = AttestRequest {
             public_key: Some(public_key),
             user_data: Some(user_data),
@@ -78,16 +80,14 @@ impl Attester for Development {
         };
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
         let now_ms = now.as_millis().try_into().map_err(|_| Unavailable)?;
-        self.attester
-            .attest(&self.pcrs, &request, now_ms)
-            .map_err(|_| Unavailable)
+        self.attester.attest(&self.pcrs, &request, now_ms).map_err(|_| Unavailable)
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Table => print!("{TABLE}{MOCK_TABLE}"),
+        Command::Table => print!("{TABLE_TEXT}"),
         Command::Run(run) => {
             if let Err(error) = serve(run).await {
                 eprintln!("aegis-enclave-dev: {error}");
@@ -107,14 +107,13 @@ async fn serve(run: Run) -> Result<(), String> {
     let mut mock = RootCertStore::empty();
     if let Some(path) = &run.mock_root {
         let bad = |error: &dyn std::fmt::Display| {
-            format!(
-                "{}{error}; name a PEM certificate with --mock-root",
-                at(path)
-            )
+            format!("{}{error}; name a PEM certificate with --mock-root", at(path))
         };
         let root = CertificateDer::from_pem_file(path).map_err(|error| bad(&error))?;
         mock.add(root).map_err(|error| bad(&error))?;
     }
+    let legs = Unix::listen(&run.legs)
+        .map_err(|error| format!("{}{error}; name a folder with --legs", at(&run.legs)))?;
     let ready = serde_json::json!({
         "event": "ready",
         "root_sha256": hex::encode(attester.root_fingerprint()),
@@ -123,13 +122,11 @@ async fn serve(run: Run) -> Result<(), String> {
         "pcr2": hex::encode(pcrs[2]),
     });
     let enclave = Enclave::boot(Setup {
-        attester: Arc::new(Development { attester, pcrs }),
-        table: format!("{TABLE}{MOCK_TABLE}").leak(),
+        attester: Box::new(Development { attester, pcrs }),
+        table: &TABLE,
         roots: vec![public_roots(), ("mock", mock)],
-        legs: Legs::Unix(run.legs),
-    })
-    .map_err(|error| error.to_string())?;
-    let listener = enclave.listen().map_err(|error| error.to_string())?;
+        legs: Box::new(legs),
+    })?;
     println!("{ready}");
     let (ended, mut end) = tokio::sync::mpsc::channel::<()>(1);
     if run.exit_with_stdin {
@@ -142,7 +139,7 @@ async fn serve(run: Run) -> Result<(), String> {
         std::mem::forget(ended);
     }
     tokio::select! {
-        served = enclave.serve(listener) => served.map_err(|error| error.to_string()),
+        failed = enclave.serve() => Err(format!("the session socket failed: {failed}")),
         _ = end.recv() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
     }

@@ -61,12 +61,6 @@ impl Attester for Nsm {
 pub fn timestamp_ms(document: &[u8]) -> Option<u64> {
     // CBOR: a text string of nine bytes, then an unsigned integer of eight.
     const KEY: &[u8] = b"\x69timestamp\x1b";
-    let at = document
-        .windows(KEY.len())
-        .position(|window| window == KEY)?
-        + KEY.len();
-    document
-        .get(at..)?
-        .first_chunk()
-        .map(|bytes| u64::from_be_bytes(*bytes))
+    let at = document.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    document.get(at..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }

@@ -1,48 +1,40 @@
 //! The enumerations of the control leg: each value with its code and its word.
 
-use crate::{Malformed, control::Visit};
+use crate::{
+    Malformed,
+    control::{Field, Wire},
+};
 
-/// A one-byte field that has few values.
-pub(crate) trait Code: Copy + 'static {
-    const VALUES: &'static [Self];
-    fn code(self) -> u8;
-
-    fn visit(&mut self, wire: &mut impl Visit) -> Result<(), Malformed> {
-        let mut code = [self.code()];
-        wire.bytes(&mut code)?;
-        let known = Self::VALUES.iter().find(|value| value.code() == code[0]);
-        *self = *known.ok_or(Malformed("code"))?;
-        Ok(())
-    }
-}
-
-/// An enumeration of one-byte codes: listed once, with no others.
+/// An enumeration of one-byte codes: listed once, with no others. The first is the default.
 macro_rules! codes {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $code:literal, $word:literal;)* }) => {
+    ($(#[$meta:meta])* $name:ident { $(#[$doc0:meta])* $first:ident = $code0:literal, $word0:literal;
+        $($(#[$doc:meta])* $variant:ident = $code:literal, $word:literal;)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$doc])* $variant = $code),* }
+        #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $(#[$doc0])* #[default] $first = $code0, $($(#[$doc])* $variant = $code),* }
 
         impl $name {
             /// Every value, in order of its code.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            pub const ALL: &'static [Self] = &[Self::$first, $(Self::$variant),*];
 
             /// The word that tables, ledgers and messages use for this value.
             pub const fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
+                match self { Self::$first => $word0, $(Self::$variant => $word),* }
             }
 
             /// The value of that word.
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.word() == word)
             }
-
         }
 
-        impl Code for $name {
-            const VALUES: &'static [Self] = Self::ALL;
-            fn code(self) -> u8 {
-                self as u8
+        impl Field for $name {
+            fn visit(&mut self, wire: &mut Wire<'_>) -> Result<(), Malformed> {
+                let mut code = *self as u8;
+                code.visit(wire)?;
+                let known = Self::ALL.iter().find(|value| **value as u8 == code);
+                *self = *known.ok_or(Malformed(stringify!($name)))?;
+                Ok(())
             }
         }
     };

@@ -57,11 +57,7 @@ impl Preface {
     pub fn decode(bytes: &[u8; Self::LEN]) -> Result<Self, Malformed> {
         let [.., a, b, c, d, e, f, g, h] = *bytes;
         let preface = Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
-        if preface.encode() == *bytes {
-            Ok(preface)
-        } else {
-            Err(Malformed("preface"))
-        }
+        if preface.encode() == *bytes { Ok(preface) } else { Err(Malformed("preface")) }
     }
 }
 
@@ -83,11 +79,7 @@ impl Egress {
     /// Reads the one valid encoding.
     pub fn decode(bytes: &[u8; Self::LEN]) -> Result<Self, Malformed> {
         let egress = Self(u16::from_be_bytes([bytes[6], bytes[7]]));
-        if egress.encode() == *bytes {
-            Ok(egress)
-        } else {
-            Err(Malformed("egress request"))
-        }
+        if egress.encode() == *bytes { Ok(egress) } else { Err(Malformed("egress request")) }
     }
 }
 
@@ -124,19 +116,11 @@ impl Opening {
 
     /// Reads the one valid encoding.
     pub fn decode(bytes: &[u8; Self::LEN]) -> Result<Self, Malformed> {
-        let mode = if bytes[1] == 1 {
-            Mode::Http1
-        } else {
-            Mode::Http2
-        };
+        let mode = if bytes[1] == 1 { Mode::Http1 } else { Mode::Http2 };
         let mut nonce = [0; 32];
         nonce.copy_from_slice(&bytes[32..]);
         let opening = Self { mode, nonce };
-        if opening.encode() == *bytes {
-            Ok(opening)
-        } else {
-            Err(Malformed("opening"))
-        }
+        if opening.encode() == *bytes { Ok(opening) } else { Err(Malformed("opening")) }
     }
 }
 
@@ -196,12 +180,6 @@ impl Evidence {
         let (Some(document), Some(receipt_key)) = (part()?, part()?) else {
             return Ok(None);
         };
-        Ok(Some((
-            Self {
-                document,
-                receipt_key,
-            },
-            at,
-        )))
+        Ok(Some((Self { document, receipt_key }, at)))
     }
 }

@@ -7,8 +7,8 @@ use aegis_wire::{
     Malformed,
     binding::{self, Exporter, Spki},
     control::{
-        Authorize, COUNTS, Class, Custody, Deny, DenyCode, Frame, Grant, Hello, Label, Source,
-        ToEnclave, ToHost, Usage,
+        Authorize, COUNTS, Class, Custody, Deny, DenyCode, Frame, Grant, Hello, Label, Secret,
+        Source, ToEnclave, ToHost, Usage,
     },
     session::{Egress, Evidence, Mode, Opening, Preface},
 };
@@ -19,10 +19,7 @@ fn vectors(text: &str) -> BTreeMap<&str, Vec<u8>> {
         (name, hex::decode(hex).unwrap())
     };
     let text: &'static str = text.to_owned().leak();
-    text.lines()
-        .filter(|text| !text.starts_with('#'))
-        .map(line)
-        .collect()
+    text.lines().filter(|text| !text.starts_with('#')).map(line).collect()
 }
 
 fn protocol() -> BTreeMap<&'static str, Vec<u8>> {
@@ -31,32 +28,17 @@ fn protocol() -> BTreeMap<&'static str, Vec<u8>> {
 
 fn round_trip<F: Frame + PartialEq + core::fmt::Debug + Clone>(name: &str, frame: F) {
     let bytes = &protocol()[name];
-    assert_eq!(
-        F::decode(bytes).unwrap().unwrap(),
-        (frame.clone(), bytes.len()),
-        "{name}"
-    );
+    assert_eq!(F::decode(bytes).unwrap().unwrap(), (frame.clone(), bytes.len()), "{name}");
     assert_eq!(&frame.encode().unwrap(), bytes, "{name}");
     for short in 0..bytes.len() {
-        assert_eq!(
-            F::decode(&bytes[..short]),
-            Ok(None),
-            "{name} cut to {short}"
-        );
+        assert_eq!(F::decode(&bytes[..short]), Ok(None), "{name} cut to {short}");
     }
 }
 
 #[test]
 fn frames_to_the_host() {
     let boot = core::array::from_fn(|i| i as u8);
-    round_trip(
-        "hello",
-        ToHost::Hello(Hello {
-            version: 1,
-            boot,
-            table: [0x7a; 32],
-        }),
-    );
+    round_trip("hello", ToHost::Hello(Hello { version: 1, boot, table: [0x7a; 32] }));
     round_trip(
         "authorize",
         ToHost::Authorize(Authorize {
@@ -99,28 +81,13 @@ fn frames_to_the_host() {
 #[test]
 fn frames_to_the_enclave() {
     let grant = |request, grant, account, custody, credential: &[u8]| {
-        let credential = credential.to_vec();
-        ToEnclave::Grant(Grant {
-            request,
-            attempt: 1,
-            grant,
-            account,
-            custody,
-            credential,
-        })
+        let credential = Secret(credential.to_vec());
+        ToEnclave::Grant(Grant { request, attempt: 1, grant, account, custody, credential })
     };
     round_trip("grant-host", grant(1, 9, 4, Custody::Host, b"sk-made-up"));
     round_trip("grant-client", grant(2, 10, 0, Custody::Client, b""));
     let (code, retry_after_s) = (DenyCode::Rate, 30);
-    round_trip(
-        "deny",
-        ToEnclave::Deny(Deny {
-            request: 3,
-            attempt: 1,
-            code,
-            retry_after_s,
-        }),
-    );
+    round_trip("deny", ToEnclave::Deny(Deny { request: 3, attempt: 1, code, retry_after_s }));
     round_trip("ack", ToEnclave::Ack(9));
 }
 
@@ -134,10 +101,7 @@ fn refused_frames() {
         } else {
             ToEnclave::decode(&bytes).map(|_| ())
         };
-        assert!(
-            matches!(verdict, Err(Malformed(_))),
-            "{name} was not refused"
-        );
+        assert!(matches!(verdict, Err(Malformed(_))), "{name} was not refused");
     }
 }
 
@@ -147,34 +111,20 @@ fn session_frames() {
     assert_eq!(Preface(7).encode()[..], vectors["preface-7"]);
     assert_eq!(Egress(3).encode()[..], vectors["egress-3"]);
     let nonce = core::array::from_fn(|i| i as u8);
-    let opening = Opening {
-        mode: Mode::Http2,
-        nonce,
-    };
+    let opening = Opening { mode: Mode::Http2, nonce };
     assert_eq!(opening.encode()[..], vectors["opening-http2"]);
-    let http1 = Opening {
-        mode: Mode::Http1,
-        nonce: [0xa5; 32],
-    };
+    let http1 = Opening { mode: Mode::Http1, nonce: [0xa5; 32] };
     assert_eq!(http1.encode()[..], vectors["opening-http1"]);
-    let evidence = Evidence {
-        document: vec![0xd8, 1, 2, 3, 4],
-        receipt_key: vec![0x30, 0x01, 0x00],
-    };
+    let evidence =
+        Evidence { document: vec![0xd8, 1, 2, 3, 4], receipt_key: vec![0x30, 0x01, 0x00] };
     let bytes = &vectors["evidence"];
     assert_eq!(&evidence.encode().unwrap(), bytes);
-    assert_eq!(
-        Evidence::decode(bytes).unwrap().unwrap(),
-        (evidence, bytes.len())
-    );
+    assert_eq!(Evidence::decode(bytes).unwrap().unwrap(), (evidence, bytes.len()));
     for short in 0..bytes.len() {
         assert_eq!(Evidence::decode(&bytes[..short]), Ok(None));
     }
     assert!(Evidence::decode(&Evidence::UNAVAILABLE).is_err());
-    assert!(
-        Evidence::decode(&[1, 0, 0xff, 0xff]).is_err(),
-        "a length over the bound"
-    );
+    assert!(Evidence::decode(&[1, 0, 0xff, 0xff]).is_err(), "a length over the bound");
 }
 
 /// Every bit of a session frame matters: a flip is refused or read as another value.
@@ -186,10 +136,7 @@ fn every_bit_of_a_session_frame_counts() {
         assert_ne!(Preface::decode(&bytes), Ok(Preface(7)));
         assert!(bit >= 64 || Preface::decode(&bytes).is_err());
     }
-    let opening = Opening {
-        mode: Mode::Http2,
-        nonce: [1; 32],
-    };
+    let opening = Opening { mode: Mode::Http2, nonce: [1; 32] };
     for bit in 0..Opening::LEN * 8 {
         let mut bytes = opening.encode();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -212,8 +159,5 @@ fn bindings() {
     let opening = vectors["opening-http2"].clone().try_into().unwrap();
     let exporter = Exporter(vectors["exporter"].clone().try_into().unwrap());
     let spki = Spki(&vectors["spki"]);
-    assert_eq!(
-        binding::nonce(&opening, spki, &exporter)[..],
-        vectors["nonce"]
-    );
+    assert_eq!(binding::nonce(&opening, spki, &exporter)[..], vectors["nonce"]);
 }

@@ -29,17 +29,19 @@ const PIECE_BYTES: usize = 4096;
 pub(super) struct Decoder {
     /// `None` is identity.
     coding: Option<Box<dyn Coding>>,
-    /// Taken and given.
-    bytes: (u64, u64),
+    taken: u64,
+    given: u64,
+    /// The body could end here.
+    pub(super) at_end: bool,
 }
 
-trait Coding: Send {
-    /// Takes from the input, fills the room, and tells how much of both; `None` is an error, twice
-    /// nothing asks for more input.
-    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<(usize, usize)>;
+/// Bytes taken from the input and made in the room, and whether the body could end here.
+type Step = (usize, usize, bool);
 
-    /// Whether a stream has ended here.
-    fn at_end(&self) -> bool;
+trait Coding: Send {
+    /// Goes on as far as input and room allow. Nothing taken and made asks for more input, `None`
+    /// is an error.
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<Step>;
 }
 
 impl Decoder {
@@ -49,12 +51,11 @@ impl Decoder {
             b"" | b"identity" => None,
             b"gzip" | b"x-gzip" => Some(Box::new(Deflate::new(DataFormat::Raw, TRAILER))),
             b"deflate" => Some(Box::new(Deflate::new(DataFormat::Zlib, GZIP.len()))),
-            b"br" => Some(Box::new(Brotli::new())),
+            b"br" => Some(Box::new(BrotliState::new_strict(Heap, Heap, Heap))),
             b"zstd" => Some(Box::new(Zstd::new())),
             _ => return None,
         };
-        let bytes = (0, 0);
-        Some(Self { coding, bytes })
+        Some(Self { coding, taken: 0, given: 0, at_end: true })
     }
 
     /// Hands on what the next bytes decode to; `None` ends metering.
@@ -64,23 +65,19 @@ impl Decoder {
         };
         let mut piece = [0; PIECE_BYTES];
         loop {
-            let (used, made) = coding.step(input, &mut piece)?;
+            let (used, made, at_end) = coding.step(input, &mut piece)?;
+            self.at_end = at_end;
             if (used, made) == (0, 0) {
                 return Some(());
             }
             input = input.get(used..)?;
-            self.bytes.0 += used as u64;
-            self.bytes.1 += made as u64;
-            if self.bytes.1 > FREE_BYTES + RATIO * self.bytes.0 {
+            self.taken += used as u64;
+            self.given += made as u64;
+            if self.given > FREE_BYTES + RATIO * self.taken {
                 return None;
             }
             text.push(piece.get(..made)?)?;
         }
-    }
-
-    /// Whether the body could end here.
-    pub(super) fn at_end(&self) -> bool {
-        self.bytes.0 == 0 || self.coding.as_ref().is_none_or(|coding| coding.at_end())
     }
 }
 
@@ -99,71 +96,45 @@ struct Deflate {
 impl Deflate {
     fn new(format: DataFormat, place: usize) -> Self {
         let state = InflateState::new_boxed(format);
-        Self {
-            state,
-            format,
-            place,
-        }
+        Self { state, format, place }
     }
 }
 
 impl Coding for Deflate {
-    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<(usize, usize)> {
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<Step> {
         if let Some(expected) = GZIP.get(self.place) {
             let Some(byte) = input.first() else {
-                return Some((0, 0));
+                return Some((0, 0, self.place == TRAILER));
             };
             self.place += 1;
-            return (*expected == b'.' || expected == byte).then_some((1, 0));
+            return (*expected == b'.' || expected == byte).then_some((1, 0, false));
         }
         let result = inflate(&mut self.state, input, room, MZFlush::None);
         match result.status {
             Ok(MZStatus::StreamEnd) => {
-                self.place = if self.format == DataFormat::Raw {
-                    0
-                } else {
-                    TRAILER
-                };
+                self.place = if self.format == DataFormat::Raw { 0 } else { TRAILER };
                 self.state.reset(self.format);
             }
             // Nothing to do without more input.
             Ok(_) | Err(MZError::Buf) => {}
             Err(_) => return None,
         }
-        Some((result.bytes_consumed, result.bytes_written))
-    }
-
-    fn at_end(&self) -> bool {
-        self.place == TRAILER
+        Some((result.bytes_consumed, result.bytes_written, false))
     }
 }
 
-struct Brotli {
-    state: BrotliState<Heap, Heap, Heap>,
-    done: bool,
-}
-
-impl Brotli {
-    fn new() -> Self {
-        let (state, done) = (BrotliState::new_strict(Heap, Heap, Heap), false);
-        Self { state, done }
-    }
-}
-
-impl Coding for Brotli {
-    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<(usize, usize)> {
+impl Coding for BrotliState<Heap, Heap, Heap> {
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<Step> {
         let (mut left, mut used) = (input.len(), 0);
         let (mut free, mut made, mut total) = (room.len(), 0, 0);
-        let state = &mut self.state;
         let result = BrotliDecompressStream(
-            &mut left, &mut used, input, &mut free, &mut made, room, &mut total, state,
+            &mut left, &mut used, input, &mut free, &mut made, room, &mut total, self,
         );
-        self.done = matches!(result, BrotliResult::ResultSuccess);
-        (!matches!(result, BrotliResult::ResultFailure)).then_some((used, made))
-    }
-
-    fn at_end(&self) -> bool {
-        self.done
+        match result {
+            BrotliResult::ResultFailure => None,
+            BrotliResult::ResultSuccess => Some((used, made, true)),
+            _ => Some((used, made, false)),
+        }
     }
 }
 
@@ -179,11 +150,7 @@ impl<T: Clone + Default> Allocator<T> for Heap {
     fn alloc_cell(&mut self, len: usize) -> Cell<T> {
         // The decoder asks for the window and less than 1 KiB around it.
         let allowed = len <= (WINDOW_BYTES + 1024) / size_of::<T>();
-        Cell(if allowed {
-            vec![T::default(); len]
-        } else {
-            Vec::new()
-        })
+        Cell(if allowed { vec![T::default(); len] } else { Vec::new() })
     }
 
     fn free_cell(&mut self, _: Cell<T>) {}
@@ -217,31 +184,24 @@ impl Zstd {
     fn new() -> Self {
         let mut frame = FrameDecoder::new();
         frame.set_max_window_size(WINDOW_BYTES as u64);
-        Self {
-            frame,
-            part: Vec::new(),
-        }
+        Self { frame, part: Vec::new() }
     }
 }
 
 impl Coding for Zstd {
-    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<(usize, usize)> {
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Option<Step> {
         let made = self.frame.read(room).ok()?;
-        if made > 0 || self.at_end() {
-            return Some((0, made));
+        let at_end = self.frame.blocks_decoded() > 0 && self.frame.is_finished();
+        if made > 0 || at_end {
+            return Some((0, made, at_end));
         }
         let used = input.len().min(Self::STEP_BYTES);
         self.part.extend_from_slice(input.get(..used)?);
         if self.part.len() >= Self::HEAD_BYTES || self.frame.bytes_read_from_source() > 0 {
             let (read, _) = self.frame.decode_from_to(&self.part, &mut []).ok()?;
             // If it reads more than there is, it waits for the checksum.
-            self.part
-                .drain(..if read > self.part.len() { 0 } else { read });
+            self.part.drain(..if read > self.part.len() { 0 } else { read });
         }
-        Some((used, 0))
-    }
-
-    fn at_end(&self) -> bool {
-        self.frame.blocks_decoded() > 0 && self.frame.is_finished()
+        Some((used, 0, false))
     }
 }

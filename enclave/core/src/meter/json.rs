@@ -10,7 +10,7 @@
 //! at another depth counts. The rest of the grammar is not checked: answers are JSON, and a provider
 //! that wanted to report other counts could write them.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 use core::mem;
 
 use aegis_wire::{
@@ -35,9 +35,8 @@ pub(super) struct Scanner {
 struct Rule {
     /// `None` is the label.
     slot: Option<Slot>,
-    /// From the top; `None` is any element of an array.
-    steps: Vec<Option<Box<[u8]>>>,
-    /// How many of the steps, from the first, the place at hand has in common.
+    path: table::Path,
+    /// How many of its steps, from the first, the place at hand has in common.
     agree: usize,
 }
 
@@ -58,14 +57,8 @@ pub(super) struct Token {
 }
 
 impl Scanner {
-    pub(super) fn new(rules: &table::Meter<'_>) -> Self {
-        let labels = rules.labels.iter().map(|path| (None, path));
-        let counts = rules.counts.iter().map(|(slot, path)| (Some(*slot), path));
-        let rules = labels.chain(counts).map(|(slot, path)| {
-            let step = |step: &str| (step != "[]").then(|| step.as_bytes().into());
-            let (steps, agree) = (path.steps().map(step).collect(), 0);
-            Rule { slot, steps, agree }
-        });
+    pub(super) fn new(rules: table::Meter) -> Self {
+        let rules = rules.iter().map(|&(slot, path)| Rule { slot, path, agree: 0 });
         Self {
             rules: rules.collect(),
             state: State::Between,
@@ -126,7 +119,7 @@ impl Scanner {
     fn separator(&mut self, byte: u8) -> Option<()> {
         let token = mem::replace(&mut self.token, Token::NOTHING);
         match byte {
-            b':' => self.enter(Some(token.text())),
+            b':' => self.enter(token.text()),
             b'{' | b'[' => {
                 self.depth = Some(self.depth + 1).filter(|depth| *depth <= DEPTH)?;
                 self.arrays = self.arrays << 1 | u128::from(byte == b'[');
@@ -137,23 +130,24 @@ impl Scanner {
             self.depth = self.depth.saturating_sub(1);
             self.arrays >>= 1;
         } else if byte != b':' && self.arrays & 1 == 1 {
-            self.enter(None);
+            self.enter(b"[]");
         }
         Some(())
     }
 
-    /// A value of the innermost container follows: the one of that key, or an element.
-    fn enter(&mut self, key: Option<&[u8]>) {
+    /// A value of the innermost container follows: the one of that key, or an element, whose key is
+    /// taken to be `[]`.
+    fn enter(&mut self, key: &[u8]) {
         let above = self.depth.saturating_sub(1);
         for rule in self.rules.iter_mut().filter(|rule| rule.agree >= above) {
-            let step = rule.steps.get(above).map(Option::as_deref);
+            let step = rule.path.get(above).map(|step| step.as_bytes());
             rule.agree = above + usize::from(step == Some(key));
         }
     }
 
     /// A value has ended; unless it was a container, it is the token.
     fn value(&mut self, token: Token) {
-        let ends_here = |rule: &&Rule| [rule.agree, rule.steps.len()] == [self.depth; 2];
+        let ends_here = |rule: &&Rule| [rule.agree, rule.path.len()] == [self.depth; 2];
         for rule in self.rules.iter().filter(ends_here) {
             match rule.slot.map(|slot| &mut self.counts[slot as usize]) {
                 Some(count) => *count = token.integer().or(*count),
@@ -171,11 +165,7 @@ impl Scanner {
 }
 
 impl Token {
-    const NOTHING: Self = Self {
-        quoted: false,
-        bytes: [0; limits::LABEL_BYTES],
-        len: 0,
-    };
+    const NOTHING: Self = Self { quoted: false, bytes: [0; limits::LABEL_BYTES], len: 0 };
 
     fn push(&mut self, more: &[u8]) {
         let end = self.len.saturating_add(more.len());
