@@ -1,9 +1,10 @@
-//! A program for the inside of an emulated enclave that answers questions about the machine it runs on.
+//! A program for the inside of an emulated enclave that answers questions about the machine it runs
+//! on.
 //!
-//! It is PID 1 of the boot test's image, so that kernel, ramdisks, measurements and vsock are shown to work
-//! on their own, whatever the enclave's program does. Each connection to port 5000 sends one line, a
-//! question, and reads the answer until the end. It runs nowhere else: outside an enclave, vsock leads to
-//! the hypervisor.
+//! It is PID 1 of the boot test's image, so that kernel, ramdisks, measurements and vsock are shown
+//! to work on their own, whatever the enclave's program does. Each connection to port 5000 sends
+//! one line, a question, and reads the answer until the end. It runs nowhere else: outside an
+//! enclave, vsock leads to the hypervisor.
 
 use std::fs;
 use std::io;

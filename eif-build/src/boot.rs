@@ -1,12 +1,12 @@
 //! An image on QEMU's `nitro-enclave` machine, and the parent's side of its vsock.
 //!
-//! [`Enclave::start`] comes back when the image has sent its heartbeat. From then on the host reaches port P
-//! of the enclave with [`Enclave::connect`], and what the enclave dials at its parent arrives at a
-//! [`Enclave::listen`]er, which must be there first ([`Parent`] is where a test makes them before the start).
+//! [`Enclave::start`] comes back when the image has sent its heartbeat. From then on the host
+//! reaches port P of the enclave with [`Enclave::connect`]. What the enclave dials at its parent
+//! arrives at a listener that [`Parent::listen`] made, before the start if the enclave dials early.
 //! Everything ends with the value: both programs are killed, the folder is removed.
 //!
-//! The machine's NSM signs nothing (its documents carry 64 zero bytes for a signature), so a verifier must
-//! refuse them; its PCRs are right.
+//! The machine's NSM signs nothing (its documents carry 64 zero bytes for a signature), so a
+//! verifier must refuse them; its PCRs are right.
 
 use std::fs::File;
 use std::io::Read;
@@ -92,8 +92,8 @@ impl Parent {
         })
     }
 
-    /// The socket by which a host reaches the enclave: connect, send `CONNECT P\n`, read `OK n\n`. What the
-    /// enclave sends to its parent's port P arrives at this path with `_P` added.
+    /// The socket by which a host reaches the enclave: connect, send `CONNECT P\n`, read `OK n\n`.
+    /// What the enclave sends to its parent's port P arrives at this path with `_P` added.
     pub fn vsock_path(&self) -> PathBuf {
         self.folder.path().join("vsock")
     }
@@ -107,7 +107,8 @@ impl Parent {
         UnixListener::bind(&path).map_err(Error::file("listen at", &path))
     }
 
-    /// What the machine's serial line has said: the kernel's log in the debug variant, else nothing of ours.
+    /// What the machine's serial line has said: the kernel's log in the debug variant, else nothing
+    /// of ours.
     pub fn console(&self) -> String {
         let text = std::fs::read(self.folder.path().join("console.log")).unwrap_or_default();
         String::from_utf8_lossy(&text).into_owned()
@@ -263,8 +264,8 @@ impl Enclave {
     }
 }
 
-/// How often to look whether a program has ended or made its socket: neither can be waited for with a
-/// deadline by the standard library alone.
+/// How often to look whether a program has ended or made its socket: neither can be waited for with
+/// a deadline by the standard library alone.
 const POLL: Duration = Duration::from_millis(10);
 
 fn echo_heartbeat(mut stream: UnixStream, within: Duration) -> Result<(), Error> {
@@ -330,8 +331,8 @@ fn start_qemu(
     program.arg("-smp").arg(options.cpus.to_string());
     program.arg("-m").arg(format!("{}M", options.memory_mib));
     program.arg("-kernel").arg(&image);
-    // Appended to the measured command line by the machine, not measured. The first two give an emulated
-    // clock that keeps time, the last a machine that ends at a reboot.
+    // Appended to the measured command line by the machine, not measured. The first two give an
+    // emulated clock that keeps time, the last a machine that ends at a reboot.
     program.arg("-append").arg(format!("{} reboot=t", clock()));
     program.arg("-chardev");
     program.arg(format!(

@@ -1,9 +1,9 @@
 //! Where built parts are kept: `${AEGIS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/aegis}`.
 //!
-//! An entry is a folder named for its kind and the hash of the recipe that made it, so a changed recipe is
-//! another entry and nothing is ever updated in place. It is filled under another name and renamed when
-//! complete; a lock makes a second builder of the same entry wait for the first. Entries are not checked
-//! when used: whoever can write to the cache can also write to the source.
+//! An entry is a folder named for its kind and the hash of the recipe that made it, so a changed
+//! recipe is another entry and nothing is ever updated in place. It is filled under another name
+//! and renamed when complete; a lock makes a second builder of the same entry wait for the first.
+//! Entries are not checked when used: whoever can write to the cache can also write to the source.
 
 use std::fs;
 use std::fs::File;

@@ -1,10 +1,10 @@
-//! Ramdisks: cpio archives in the "newc" form that the kernel unpacks, written so that equal content gives
-//! equal bytes.
+//! Ramdisks: cpio archives in the "newc" form that the kernel unpacks, written so that equal
+//! content gives equal bytes.
 //!
-//! [`write`] takes an explicit list: entries are sorted by path, owners and times are zero, inode numbers
-//! count up, the archive ends on a multiple of 512 bytes as GNU cpio's do. [`read`] accepts nothing else, so
-//! a ramdisk of an image has one reading. The format: Linux `Documentation/driver-api/early-userspace/
-//! buffer-format.rst`.
+//! [`write`] takes an explicit list: entries are sorted by path, owners and times are zero, inode
+//! numbers count up, the archive ends on a multiple of 512 bytes as GNU cpio's do. [`read`] accepts
+//! nothing else, so a ramdisk of an image has one reading. The format: Linux
+//! `Documentation/driver-api/early-userspace/ buffer-format.rst`.
 
 use std::collections::BTreeMap;
 

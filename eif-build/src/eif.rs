@@ -1,8 +1,10 @@
-//! Images as values: [`Eif::to_bytes`] writes one, [`Eif::parse`] reads back exactly what it writes.
+//! Images as values: [`Eif::to_bytes`] writes one, [`Eif::parse`] reads back exactly what it
+//! writes.
 //!
-//! The reader is strict, so that a file has one reading: sections in the order kernel, command line,
-//! metadata, ramdisks; offsets without gaps; nothing after the last section; checksum right; reserved fields
-//! zero. An image that AWS's tools write unsigned passes, a signed one is refused by name.
+//! The reader is strict, so that a file has one reading: sections in the order kernel, command
+//! line, metadata, ramdisks; offsets without gaps; nothing after the last section; checksum right;
+//! reserved fields zero. An image that AWS's tools write unsigned passes, a signed one is refused
+//! by name.
 
 use crate::format::CRC_OFFSET;
 use crate::format::DEFAULT_CPUS;

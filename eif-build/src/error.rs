@@ -1,4 +1,5 @@
-//! What can go wrong, each with the thing, the reason and the next step; and the exit code it means.
+//! What can go wrong, each with the thing, the reason and the next step; and the exit code it
+//! means.
 
 use std::path::Path;
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
 //! The enclave image file, version 4, as a table of numbers.
 //!
-//! A file is a header of 548 bytes, then the sections, each behind a header of 12 bytes. All integers
-//! are big-endian. The image format has no published specification; these numbers are those of
-//! `aws-nitro-enclaves-image-format` 0.8.1, and `eif-build/oracle` compares the bytes with that crate's.
+//! A file is a header of 548 bytes, then the sections, each behind a header of 12 bytes. All
+//! integers are big-endian. The image format has no published specification; these numbers are
+//! those of `aws-nitro-enclaves-image-format` 0.8.1, and `eif-build/oracle` compares the bytes with
+//! that crate's.
 
 /// First four bytes of every image.
 pub const MAGIC: [u8; 4] = *b".eif";

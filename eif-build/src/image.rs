@@ -1,8 +1,8 @@
 //! Aegis' own layout of an image: which files stand in which ramdisk, and the metadata.
 //!
-//! Ramdisk 0 is the platform: mount points and two device nodes. Ramdisk 1 is the program: `/init` and the
-//! files it reads. So PCR1 changes with the platform and PCR2 with the program, and nothing else is there:
-//! no shell, no libc, no package manager.
+//! Ramdisk 0 is the platform: mount points and two device nodes. Ramdisk 1 is the program: `/init`
+//! and the files it reads. So PCR1 changes with the platform and PCR2 with the program, and nothing
+//! else is there: no shell, no libc, no package manager.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,9 @@ pub fn assemble(parts: Parts) -> Result<Eif, CpioError> {
     })
 }
 
-/// Mount points, and the two devices that must be there before `/init` has mounted anything: the kernel
-/// opens the console for PID 1, and without one Rust's runtime opens `/dev/null` three times or aborts.
+/// Mount points, and the two devices that must be there before `/init` has mounted anything: the
+/// kernel opens the console for PID 1, and without one Rust's runtime opens `/dev/null` three times
+/// or aborts.
 fn platform() -> Tree {
     let mut tree: Tree = ["dev", "proc", "sys", "tmp"]
         .into_iter()
@@ -92,7 +93,8 @@ fn program(init: Vec<u8>, files: BTreeMap<String, Vec<u8>>) -> Tree {
     tree
 }
 
-/// The fields that AWS's tools write and `nitro-cli describe-eif` shows, all of them fixed by the parts.
+/// The fields that AWS's tools write and `nitro-cli describe-eif` shows, all of them fixed by the
+/// parts.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metadata<'a> {

@@ -1,5 +1,6 @@
-//! Source to measurement: kernel and ramdisks to an enclave image file (EIF), its PCRs and its release
-//! manifest, the tools that build the parts, and the emulated machine that boots the result.
+//! Source to measurement: kernel and ramdisks to an enclave image file (EIF), its PCRs and its
+//! release manifest, the tools that build the parts, and the emulated machine that boots the
+//! result.
 //!
 //! The modules, from bytes to machines:
 //!
@@ -7,12 +8,13 @@
 //! * [`measure`] computes PCR0-2 of an image as the Nitro hypervisor does;
 //! * [`image`] lays out Aegis' two ramdisks; [`diff`] explains what differs between two images;
 //! * [`release`] is the manifest, one entry of the release list;
-//! * [`recipe`] builds kernel, enclave binary and test tools from pinned sources, through [`cache`];
+//! * [`recipe`] builds kernel, enclave binary and test tools from pinned sources, through
+//!   [`cache`];
 //! * [`boot`] runs an image in QEMU's `nitro-enclave` machine, for tests.
 //!
 //! Nothing here is part of the image: a mistake in this crate changes a measurement, and two people
-//! who build the same source notice. What is *not* checked here is whether a measurement is a good one;
-//! that is what a release list's signers do.
+//! who build the same source notice. What is *not* checked here is whether a measurement is a good
+//! one; that is what a release list's signers do.
 
 pub mod boot;
 pub mod cache;

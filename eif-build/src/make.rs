@@ -1,4 +1,5 @@
-//! From source to an image and its manifest, with parts built by their recipes or handed in as files.
+//! From source to an image and its manifest, with parts built by their recipes or handed in as
+//! files.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! The measurements of an image, as the Nitro hypervisor takes them before it starts the enclave.
 //!
-//! A PCR starts as 48 zero bytes and is extended once: SHA-384 over (zeros, SHA-384 over the parts).
-//! PCR0 covers kernel, command line and all ramdisks; PCR1 kernel, command line and the first ramdisk (the
-//! platform); PCR2 the other ramdisks (the program). Metadata, the header and the order of sections of
-//! different kinds are not measured. Nor is the rest of the machine: memory size, CPU count, and
-//! whatever a hypervisor appends to the command line.
+//! A PCR starts as 48 zero bytes and is extended once: SHA-384 over (zeros, SHA-384 over the
+//! parts). PCR0 covers kernel, command line and all ramdisks; PCR1 kernel, command line and the
+//! first ramdisk (the platform); PCR2 the other ramdisks (the program). Metadata, the header and
+//! the order of sections of different kinds are not measured. Nor is the rest of the machine:
+//! memory size, CPU count, and whatever a hypervisor appends to the command line.
 
 use std::fmt;
 

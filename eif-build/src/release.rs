@@ -1,7 +1,9 @@
-//! `release.json`: what a release is and what it was made from. `eif-build/RELEASE.md` documents the fields.
+//! `release.json`: what a release is and what it was made from. `eif-build/RELEASE.md` documents
+//! the fields.
 //!
-//! The file is written once and never re-encoded: whoever signs or lists a release uses these bytes. It
-//! has no time, user, host or folder in it, so two builds of one commit write the same file.
+//! The file is written once and never re-encoded: whoever signs or lists a release uses these
+//! bytes. It has no time, user, host or folder in it, so two builds of one commit write the same
+//! file.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,12 +1,13 @@
 //! What must not be in a production image, looked for byte by byte.
 //!
-//! A scan proves little by what it does not find; it is here to notice that a build went wrong in a way that
-//! nobody thought of: a development crate linked in, a shell packed, a folder of the builder shown.
+//! A scan proves little by what it does not find; it is here to notice that a build went wrong in a
+//! way that nobody thought of: a development crate linked in, a shell packed, a folder of the
+//! builder shown.
 
 use crate::eif::Eif;
 
-/// Byte strings, and what their presence means. Only ramdisks are looked at: the kernel has names of
-/// files that it would run if they were there.
+/// Byte strings, and what their presence means. Only ramdisks are looked at: the kernel has names
+/// of files that it would run if they were there.
 const FORBIDDEN: [(&str, &str); 12] = [
     (
         "aegis-dev-attester",

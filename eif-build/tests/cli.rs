@@ -1,4 +1,5 @@
-//! The command line: what each refusal says and which exit code it has. Nothing here builds a kernel.
+//! The command line: what each refusal says and which exit code it has. Nothing here builds a
+//! kernel.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -35,14 +35,16 @@ use clap::Subcommand;
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Build with whatever compilers are installed. The measurement will be another than the release's.
+    /// Build with whatever compilers are installed. The measurement will be another than the
+    /// release's.
     #[arg(long, global = true)]
     any_toolchain: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything in one go: build, build again elsewhere, require equal bytes, scan, write the release.
+    /// Everything in one go: build, build again elsewhere, require equal bytes, scan, write the
+    /// release.
     ///
     /// The last line is `image reproducible: yes, PCR0 HEX`.
     Image {
@@ -81,7 +83,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Says what differs between two images: section, file in the ramdisk, offset. Exit code 1 if anything.
+    /// Says what differs between two images: section, file in the ramdisk, offset. Exit code 1 if
+    /// anything.
     Diff {
         /// The first image.
         left: PathBuf,
@@ -105,7 +108,8 @@ enum Command {
         #[command(flatten)]
         program: ProgramArguments,
     },
-    /// Builds the test tools (QEMU with the nitro-enclave machine, vhost-device-vsock), prints their paths.
+    /// Builds the test tools (QEMU with the nitro-enclave machine, vhost-device-vsock), prints
+    /// their paths.
     Tools,
     /// Boots an image under QEMU and waits for its heartbeat.
     ///
@@ -123,7 +127,8 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         cpus: u32,
     },
-    /// Boots an image with the probe program and compares the machine's own PCRs with the computed ones.
+    /// Boots an image with the probe program and compares the machine's own PCRs with the computed
+    /// ones.
     BootTest {
         #[command(flatten)]
         source: SourceArgument,

@@ -1,9 +1,9 @@
 //! The enclave's program: a Rust binary as a static, position-independent executable.
 //!
 //! Three folders would show in its bytes: the source's, cargo's home with the dependencies, and the
-//! standard library's source where rustup installed it. All are mapped to fixed names. cargo gets a home of
-//! its own, so nobody's configuration takes part, and an environment without anybody's flags. The linker
-//! and the C compiler are the pinned gcc by name.
+//! standard library's source where rustup installed it. All are mapped to fixed names. cargo gets a
+//! home of its own, so nobody's configuration takes part, and an environment without anybody's
+//! flags. The linker and the C compiler are the pinned gcc by name.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! Kernel configurations: reading them, and comparing the final one with what the fragments ask for.
+//! Kernel configurations: reading them, and comparing the final one with what the fragments ask
+//! for.
 //!
-//! `make olddefconfig` drops what it cannot satisfy and ignores what it does not know, both without an
-//! error, so the result is compared line by line.
+//! `make olddefconfig` drops what it cannot satisfy and ignores what it does not know, both without
+//! an error, so the result is compared line by line.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -1,9 +1,10 @@
 //! The enclave's kernel, from Debian's source package.
 //!
-//! `tinyconfig` plus the fragments in `eif-build/kernel`, with the patches there, the final configuration
-//! compared with the fragments. Everything that a build would take from its surroundings (time, user,
-//! host, count, locale) is fixed, so the bytes depend on the recipe and the pinned compilers only.
-//! [`twice`] shows it: a second build in another folder must give the same bytes.
+//! `tinyconfig` plus the fragments in `eif-build/kernel`, with the patches there, the final
+//! configuration compared with the fragments. Everything that a build would take from its
+//! surroundings (time, user, host, count, locale) is fixed, so the bytes depend on the recipe and
+//! the pinned compilers only. [`twice`] shows it: a second build in another folder must give the
+//! same bytes.
 
 use std::fs;
 use std::path::Path;
@@ -159,7 +160,8 @@ pub fn once(context: &Context, variant: Variant) -> Result<Kernel, Error> {
 }
 
 /// The same, after a second build in another folder gave the same bytes. The outcome is kept in the
-/// cache beside the kernel, so a recipe is built twice only once; `afresh` builds again all the same.
+/// cache beside the kernel, so a recipe is built twice only once; `afresh` builds again all the
+/// same.
 ///
 /// # Errors
 /// As [`once`], and [`Error::Differs`] when the two builds differ.

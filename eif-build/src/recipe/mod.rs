@@ -1,9 +1,9 @@
 //! How each part is built from pinned sources, on Debian 12.
 //!
-//! A recipe is Rust that drives the part's own build system; its texts (pins, fragments, patches) are
-//! compiled in, so a binary of this crate and its recipes are one thing. Nothing is downloaded except
-//! through apt and cargo, and every source that reaches the image is checked against a digest in the
-//! repository first.
+//! A recipe is Rust that drives the part's own build system; its texts (pins, fragments, patches)
+//! are compiled in, so a binary of this crate and its recipes are one thing. Nothing is downloaded
+//! except through apt and cargo, and every source that reaches the image is checked against a
+//! digest in the repository first.
 
 pub mod apt;
 pub mod command;

@@ -1,6 +1,8 @@
-//! QEMU with the `nitro-enclave` machine: a test tool, so taken as Debian's newest stable source has it.
+//! QEMU with the `nitro-enclave` machine: a test tool, so taken as Debian's newest stable source
+//! has it.
 //!
-//! No binary package of Debian 12 has that machine. The source of Debian 13 builds here with nothing but it.
+//! No binary package of Debian 12 has that machine. The source of Debian 13 builds here with
+//! nothing but it.
 
 use std::fs;
 use std::path::Path;

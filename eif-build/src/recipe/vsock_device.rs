@@ -1,7 +1,7 @@
 //! `vhost-device-vsock`, the program behind an emulated enclave's vsock device: a test tool.
 //!
-//! The published crate with the patches in `eif-build/tools/vsock`; each says what it mends. cargo checks
-//! the crate's digest against its index.
+//! The published crate with the patches in `eif-build/tools/vsock`; each says what it mends. cargo
+//! checks the crate's digest against its index.
 
 use std::fs;
 use std::path::Path;
