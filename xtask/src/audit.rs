@@ -79,9 +79,7 @@ pub fn check(workspace: &Workspace) -> Result<(), Failure> {
     if breaches.is_empty() {
         return Ok(());
     }
-    Err(Failure::Refused(
-        "bring the patches named above up to date with the code".into(),
-    ))
+    Err(Failure::Refused("bring the patches named above up to date with the code".into()))
 }
 
 fn choose(

@@ -23,10 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("aegis-table", &["aegis-wire"]),
     ("aegis-core", &["aegis-wire"]),
     ("aegis-nsm", &["aegis-wire"]),
-    (
-        "aegis-enclave",
-        &["aegis-core", "aegis-nsm", "aegis-table", "aegis-wire"],
-    ),
+    ("aegis-enclave", &["aegis-core", "aegis-nsm", "aegis-table", "aegis-wire"]),
     // Development only: the one crate that links both the enclave and the development attester.
     ("aegis-dev-attester", &["aegis-nsm", "aegis-wire"]),
     (
@@ -46,15 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("aegis-verifier", &[]),
     ("aegis-client", &["aegis-verifier", "aegis-wire"]),
     // `aegis up` starts enclave and host as programs; it does not link them.
-    (
-        "aegis",
-        &[
-            "aegis-client",
-            "aegis-table",
-            "aegis-verifier",
-            "aegis-wire",
-        ],
-    ),
+    ("aegis", &["aegis-client", "aegis-table", "aegis-verifier", "aegis-wire"]),
     ("aegis-eif", &[]),
     // Test tools. The adversary of the rig signs evidence of its own, so it has an attester too.
     ("aegis-mock", &[]),
@@ -105,19 +94,14 @@ fn directions(metadata: &Metadata) -> Vec<String> {
     let mut breaches = Vec::new();
     for package in metadata.first_party() {
         let Some((name, allowed)) = MAY_USE.iter().find(|(name, _)| *name == package.name) else {
-            breaches.push(format!(
-                "{}: give it a line in MAY_USE of xtask/src/deps.rs",
-                package.name
-            ));
+            breaches
+                .push(format!("{}: give it a line in MAY_USE of xtask/src/deps.rs", package.name));
             continue;
         };
         for used in metadata.closure(package, Kinds::Built) {
             let own = used.is_first_party() && used.name != *name;
             if own && !allowed.contains(&used.name.as_str()) {
-                breaches.push(format!(
-                    "{name} is built from {}, which it may not know",
-                    used.name
-                ));
+                breaches.push(format!("{name} is built from {}, which it may not know", used.name));
             }
         }
     }
@@ -129,10 +113,7 @@ fn no_std(workspace: &Workspace, metadata: &Metadata) -> Result<Vec<String>, Fai
     let mut breaches = Vec::new();
     for name in NO_STD {
         let package = metadata.own(name)?;
-        let files = workspace
-            .files()?
-            .into_iter()
-            .map(|file| workspace.root.join(file));
+        let files = workspace.files()?.into_iter().map(|file| workspace.root.join(file));
         for file in files.filter(|file| file.starts_with(package.folder().join("src"))) {
             if file.extension().is_some_and(|extension| extension == "rs") {
                 let root = package.targets.iter().any(|target| target.src_path == file);
@@ -152,9 +133,7 @@ fn uses_std(file: &std::path::Path, root: bool) -> Result<Option<String>, Failur
     let source = Source::parse(&text).map_err(|e| Failure::Refused(format!("{shown}: {e}")))?;
     let production = source.production();
     if let Some(line) = production.find(&["extern", "crate", "std"]) {
-        return Ok(Some(format!(
-            "{shown}:{line}: `extern crate std`; this crate is no_std"
-        )));
+        return Ok(Some(format!("{shown}:{line}: `extern crate std`; this crate is no_std")));
     }
     let declared = production.find(&["#", "!", "[", "no_std", "]"]).is_some();
     Ok((root && !declared).then(|| format!("{shown}: does not begin with `#![no_std]`")))
@@ -164,21 +143,14 @@ fn uses_std(file: &std::path::Path, root: bool) -> Result<Option<String>, Failur
 fn brings_std(user: &str, linked: &Linked, metadata: &Metadata) -> Option<String> {
     let name = &linked.name;
     if user == "aegis-core" && NOT_IN_CORE.contains(&name.as_str()) {
-        return Some(format!(
-            "aegis-core is built from {name}: decisions have no I/O"
-        ));
+        return Some(format!("aegis-core is built from {name}: decisions have no I/O"));
     }
     if linked.features.iter().any(|feature| feature == "std") {
-        return Some(format!(
-            "{user} is built from {name} with its feature `std`"
-        ));
+        return Some(format!("{user} is built from {name} with its feature `std`"));
     }
     let package = metadata.version(name, &linked.version)?;
     let library = |kind: &String| kind == "lib" || kind == "rlib";
-    let root = package
-        .targets
-        .iter()
-        .find(|target| target.kind.iter().any(library))?;
+    let root = package.targets.iter().find(|target| target.kind.iter().any(library))?;
     let text = std::fs::read_to_string(&root.src_path).ok()?;
     let production = Source::parse(&text).ok()?.production();
     let says = production.find(&["no_std"]).is_some();
@@ -188,17 +160,10 @@ fn brings_std(user: &str, linked: &Linked, metadata: &Metadata) -> Option<String
 /// How many third-party crates are linked into the production binary, and how many more are run
 /// to build it.
 fn third_party(workspace: &Workspace, metadata: &Metadata) -> Result<(usize, usize), Failure> {
-    let own: BTreeSet<_> = metadata
-        .first_party()
-        .map(|package| package.name.as_str())
-        .collect();
+    let own: BTreeSet<_> = metadata.first_party().map(|package| package.name.as_str()).collect();
     let foreign = |all: BTreeSet<Linked>| -> BTreeSet<_> {
-        let foreign = all
-            .into_iter()
-            .filter(|linked| !own.contains(linked.name.as_str()));
-        foreign
-            .map(|linked| (linked.name, linked.version))
-            .collect()
+        let foreign = all.into_iter().filter(|linked| !own.contains(linked.name.as_str()));
+        foreign.map(|linked| (linked.name, linked.version)).collect()
     };
     let linked = foreign(workspace.linked(PRODUCTION)?);
     let built = foreign(workspace.built(PRODUCTION)?);
@@ -208,9 +173,7 @@ fn third_party(workspace: &Workspace, metadata: &Metadata) -> Result<(usize, usi
 /// Names of the third-party crates that first-party crates of the production binary name.
 fn named_by_trusted(metadata: &Metadata) -> Result<BTreeSet<String>, Failure> {
     let trusted = trusted(metadata)?;
-    let direct = trusted
-        .iter()
-        .flat_map(|package| metadata.direct(package, Kinds::Built));
+    let direct = trusted.iter().flat_map(|package| metadata.direct(package, Kinds::Built));
     let foreign = direct.filter(|package| !package.is_first_party());
     Ok(foreign.map(|package| package.name.clone()).collect())
 }

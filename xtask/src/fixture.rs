@@ -19,10 +19,7 @@ impl Fixture {
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let workspace = Workspace {
-            target: root.join("target"),
-            root,
-        };
+        let workspace = Workspace { target: root.join("target"), root };
         let fixture = Self { folder, workspace };
         fixture.write(".gitignore", "/target\n");
         for (path, text) in files {
@@ -47,10 +44,7 @@ impl Fixture {
             files.push((format!("{folder}/Cargo.toml"), manifest));
             files.push((format!("{folder}/src/lib.rs"), "#![no_std]\n".into()));
         }
-        let files: Vec<_> = files
-            .iter()
-            .map(|(a, b)| (a.as_str(), b.as_str()))
-            .collect();
+        let files: Vec<_> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         Self::new(&files)
     }
 
@@ -64,12 +58,7 @@ impl Fixture {
     /// Commits everything.
     pub(crate) fn commit(&self) {
         self.git(&["add", "."]);
-        let who = [
-            "-c",
-            "user.name=test",
-            "-c",
-            "user.email=test@example.invalid",
-        ];
+        let who = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"];
         self.git(&[&who[..], &["commit", "--quiet", "--message", "Test"]].concat());
     }
 
@@ -97,8 +86,5 @@ pub(crate) fn manifest(name: &str) -> String {
 
 fn members(packages: &[(&str, &str, &[&str])]) -> String {
     let folders: Vec<_> = packages.iter().map(|p| format!("\"{}\"", p.1)).collect();
-    format!(
-        "[workspace]\nresolver = \"3\"\nmembers = [{}]\n",
-        folders.join(", ")
-    )
+    format!("[workspace]\nresolver = \"3\"\nmembers = [{}]\n", folders.join(", "))
 }

@@ -96,3 +96,25 @@ fn run(command: Command) -> Result<(), Failure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_of_up_pass_through_also_those_that_ask_for_help() {
+        let parsed = Cli::try_parse_from(["cargo xtask", "up", "--json", "--help"]);
+        let arguments = match parsed.map(|cli| cli.command) {
+            Ok(Command::Up { arguments }) => arguments,
+            _ => Vec::new(),
+        };
+        assert_eq!(arguments, ["--json", "--help"]);
+    }
+}

@@ -29,10 +29,7 @@ pub fn text(command: &mut Command) -> Result<String, Failure> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let shown = show(command);
-        return Err(Failure::Refused(format!(
-            "`{shown}` failed: {}",
-            said.trim()
-        )));
+        return Err(Failure::Refused(format!("`{shown}` failed: {}", said.trim())));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

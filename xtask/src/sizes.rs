@@ -23,9 +23,7 @@ pub fn run(workspace: &Workspace) -> Result<(), Failure> {
     if offenders.is_empty() {
         return Ok(());
     }
-    Err(Failure::Refused(
-        "split what is listed above, by ideas and not by lines".into(),
-    ))
+    Err(Failure::Refused("split what is listed above, by ideas and not by lines".into()))
 }
 
 /// How many files were looked at, and a line for each that is too long or holds what is.
@@ -57,9 +55,7 @@ fn too_long(file: &Path, text: &str) -> Vec<String> {
     let mut offenders = Vec::new();
     let lines = text.lines().count();
     if lines >= FILE_LINES {
-        offenders.push(format!(
-            "{shown}: {lines} lines; files stay under {FILE_LINES}"
-        ));
+        offenders.push(format!("{shown}: {lines} lines; files stay under {FILE_LINES}"));
     }
     if file.extension().is_some_and(|extension| extension == "rs") {
         match Source::parse(text) {
@@ -104,10 +100,7 @@ mod tests {
     fn a_function_of_70_lines_is_too_long() {
         assert_eq!(offenders("a.rs", &function(69)), [""; 0]);
         let found = offenders("tests/a.rs", &function(70));
-        assert_eq!(
-            found,
-            ["tests/a.rs:1: `f` has 70 lines; functions stay under 70"]
-        );
+        assert_eq!(found, ["tests/a.rs:1: `f` has 70 lines; functions stay under 70"]);
     }
 
     #[test]

@@ -159,12 +159,7 @@ impl<'a> Attribute<'a> {
         };
         let at = hash.span().start();
         let bracket = group.delimiter() == Delimiter::Bracket;
-        bracket.then_some(Self {
-            group,
-            at,
-            inner,
-            len,
-        })
+        bracket.then_some(Self { group, at, inner, len })
     }
 
     /// The lexer turns `/// text` into an attribute whose parts all stand where the comment does.
@@ -232,10 +227,7 @@ impl TestItem {
             is_punct(token, ';') || (braces_end && matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace))
         })?;
         let outside = is_ident(keyword, &["mod"]) && is_punct(last, ';');
-        Some(Self {
-            len: at + end + 1,
-            outside: name.filter(|_| outside),
-        })
+        Some(Self { len: at + end + 1, outside: name.filter(|_| outside) })
     }
 
     fn module_file(&self, module: &[String]) -> Option<Vec<String>> {

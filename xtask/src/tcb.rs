@@ -41,18 +41,8 @@ const REFUSED: &[(&[&str], &str)] = &[
 ];
 
 /// The one `include!` that may stand in a trusted file.
-const BUILD_OUTPUT: &[&str] = &[
-    "include",
-    "!",
-    "(",
-    "concat",
-    "!",
-    "(",
-    "env",
-    "!",
-    "(",
-    "\"OUT_DIR\"",
-];
+const BUILD_OUTPUT: &[&str] =
+    &["include", "!", "(", "concat", "!", "(", "env", "!", "(", "\"OUT_DIR\""];
 
 /// The count of one crate.
 #[derive(Debug)]
@@ -152,10 +142,7 @@ fn part(package: &Package, kinds: &[&str]) -> Result<Part, Failure> {
         if target.is_build_script() && target.is_one_of(kinds) {
             files.insert(target.src_path.clone());
         } else if target.is_one_of(kinds) {
-            rust_files(
-                target.src_path.parent().unwrap_or(Path::new("")),
-                &mut files,
-            )?;
+            rust_files(target.src_path.parent().unwrap_or(Path::new("")), &mut files)?;
         }
     }
     let counted = count_files(&files)?;
@@ -165,10 +152,7 @@ fn part(package: &Package, kinds: &[&str]) -> Result<Part, Failure> {
     };
     Ok(Part {
         name: package.name.clone(),
-        files: counted
-            .into_iter()
-            .map(|(path, lines)| (relative(path), lines))
-            .collect(),
+        files: counted.into_iter().map(|(path, lines)| (relative(path), lines)).collect(),
     })
 }
 
@@ -184,9 +168,7 @@ fn count_files(files: &BTreeSet<PathBuf>) -> Result<Vec<(PathBuf, usize)>, Failu
         counted.push((file.clone(), lines(&text, &production)));
     }
     counted.retain(|(file, _)| {
-        !tests
-            .iter()
-            .any(|test| file.starts_with(test) || *file == test.with_extension("rs"))
+        !tests.iter().any(|test| file.starts_with(test) || *file == test.with_extension("rs"))
     });
     Ok(counted)
 }
@@ -198,16 +180,12 @@ fn production(file: &Path, text: &str) -> Result<Production, Failure> {
     for (tokens, reason) in REFUSED {
         if let Some(line) = production.find(tokens) {
             let found = tokens.concat();
-            return Err(refuse(format!(
-                "line {line}: `{found}` is refused here: {reason}"
-            )));
+            return Err(refuse(format!("line {line}: `{found}` is refused here: {reason}")));
         }
     }
     let includes = production.count(&["include", "!"]);
     if includes != production.count(BUILD_OUTPUT) {
-        return Err(refuse(
-            "`include!` of code that no build script made is refused here".into(),
-        ));
+        return Err(refuse("`include!` of code that no build script made is refused here".into()));
     }
     Ok(production)
 }
@@ -252,26 +230,17 @@ fn formatted(file: &Path) -> Result<String, Failure> {
     let mut rustfmt = Command::new("rustfmt");
     rustfmt.args(["--edition", "2024", "--config-path", "/dev/null"]);
     rustfmt.args(["--config", "max_width=100", "--quiet"]);
-    rustfmt
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = rustfmt
-        .spawn()
-        .map_err(|e| process::cannot_start(&rustfmt, &e))?;
+    rustfmt.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = rustfmt.spawn().map_err(|e| process::cannot_start(&rustfmt, &e))?;
     let input = child.stdin.take();
     // rustfmt reads all its input before it writes, so the pipes cannot block each other.
     let written = input.map_or(Ok(()), |mut input| input.write_all(&text));
-    let output = child
-        .wait_with_output()
-        .map_err(|e| Failure::file(file, &e))?;
+    let output = child.wait_with_output().map_err(|e| Failure::file(file, &e))?;
     if !output.status.success() || written.is_err() {
         let said = String::from_utf8_lossy(&output.stderr);
         let reason = said.lines().next().unwrap_or_default();
         let shown = file.display();
-        return Err(Failure::Refused(format!(
-            "{shown}: rustfmt cannot read it: {reason}"
-        )));
+        return Err(Failure::Refused(format!("{shown}: rustfmt cannot read it: {reason}")));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -312,10 +281,7 @@ mod tests {
     #[test]
     fn formatting_does_not_change_the_count() {
         let fixture = enclave();
-        fixture.write(
-            "enclave/src/main.rs",
-            "fn main() { let a = 1; let b = 2; drop((a, b)); }\n",
-        );
+        fixture.write("enclave/src/main.rs", "fn main() { let a = 1; let b = 2; drop((a, b)); }\n");
         assert_eq!(total(&fixture), 7);
         // Not even where somebody asks rustfmt for something else.
         fixture.write("rustfmt.toml", "max_width = 400\nfn_single_line = true\n");
@@ -333,16 +299,10 @@ mod tests {
     #[test]
     fn files_of_test_modules_do_not_count() {
         let fixture = enclave();
-        fixture.write(
-            "enclave/wire/src/lib.rs",
-            "mod a;\n#[cfg(test)]\nmod tests;\n",
-        );
+        fixture.write("enclave/wire/src/lib.rs", "mod a;\n#[cfg(test)]\nmod tests;\n");
         fixture.write("enclave/wire/src/tests.rs", "mod more;\nfn t() {}\n");
         fixture.write("enclave/wire/src/tests/more.rs", "fn t() {}\n");
-        fixture.write(
-            "enclave/wire/src/a.rs",
-            "#[cfg(test)]\nmod tests;\nfn a() {}\n",
-        );
+        fixture.write("enclave/wire/src/a.rs", "#[cfg(test)]\nmod tests;\nfn a() {}\n");
         fixture.write("enclave/wire/src/a/tests.rs", "fn t() {}\n");
         assert_eq!(total(&fixture), 2 + 1 + 1);
     }
@@ -351,16 +311,10 @@ mod tests {
     fn what_makes_the_count_a_guess_is_refused() {
         for (text, word) in [
             ("#[rustfmt::skip]\nfn f() {}\n", "rustfmt::skip"),
-            (
-                "#[cfg_attr(all(), rustfmt::skip)]\nfn f() {}\n",
-                "rustfmt::skip",
-            ),
+            ("#[cfg_attr(all(), rustfmt::skip)]\nfn f() {}\n", "rustfmt::skip"),
             ("include!(\"other.txt\");\n", "include!"),
             ("#[path = \"../../x.rs\"]\nmod x;\n", "path"),
-            (
-                "#[cfg_attr(all(), path = \"../../x.rs\")]\nmod x;\n",
-                "path",
-            ),
+            ("#[cfg_attr(all(), path = \"../../x.rs\")]\nmod x;\n", "path"),
         ] {
             let fixture = enclave();
             fixture.write("enclave/wire/src/lib.rs", text);

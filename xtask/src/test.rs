@@ -48,9 +48,7 @@ impl Selection {
     fn stages(&self) -> Vec<Stage> {
         let wanted = |stage: &Stage| self.only.is_empty() || self.only.contains(stage);
         let all = Stage::value_variants().iter().copied();
-        all.filter(wanted)
-            .filter(|stage| !self.skip.contains(stage))
-            .collect()
+        all.filter(wanted).filter(|stage| !self.skip.contains(stage)).collect()
     }
 }
 
@@ -71,9 +69,7 @@ pub fn run(workspace: &Workspace, selection: &Selection) -> Result<(), Failure> 
 fn sum(stages: &[Stage], mut run: impl FnMut(Stage) -> Result<Counts, Failure>) -> Counts {
     let mut total = Counts::default();
     for stage in stages {
-        let name = stage
-            .to_possible_value()
-            .map(|value| value.get_name().to_string());
+        let name = stage.to_possible_value().map(|value| value.get_name().to_string());
         let name = name.unwrap_or_default();
         println!("== {name}");
         let begun = Instant::now();
@@ -88,17 +84,9 @@ fn sum(stages: &[Stage], mut run: impl FnMut(Stage) -> Result<Counts, Failure>) 
 }
 
 /// One check that passed.
-const PASSED: Counts = Counts {
-    passed: 1,
-    failed: 0,
-    skipped: 0,
-};
+const PASSED: Counts = Counts { passed: 1, failed: 0, skipped: 0 };
 /// One check that failed.
-const FAILED: Counts = Counts {
-    passed: 0,
-    failed: 1,
-    skipped: 0,
-};
+const FAILED: Counts = Counts { passed: 0, failed: 1, skipped: 0 };
 
 fn one(passed: bool) -> Counts {
     if passed { PASSED } else { FAILED }
@@ -119,11 +107,7 @@ mod tests {
             seen.push(stage);
             match stage {
                 Stage::Fmt => Err(Failure::Environment("no rustfmt".into())),
-                Stage::Tests => Ok(Counts {
-                    passed: 5,
-                    failed: 1,
-                    skipped: 2,
-                }),
+                Stage::Tests => Ok(Counts { passed: 5, failed: 1, skipped: 2 }),
                 _ => Ok(PASSED),
             }
         });
@@ -135,15 +119,9 @@ mod tests {
     fn stages_are_chosen_by_name_in_their_order() {
         let all = Stage::value_variants();
         assert_eq!(Selection::default().stages(), all);
-        let only = Selection {
-            only: vec![Stage::Deny, Stage::Fmt],
-            skip: Vec::new(),
-        };
+        let only = Selection { only: vec![Stage::Deny, Stage::Fmt], skip: Vec::new() };
         assert_eq!(only.stages(), [Stage::Fmt, Stage::Deny]);
-        let skip = Selection {
-            only: Vec::new(),
-            skip: vec![Stage::Sdk],
-        };
+        let skip = Selection { only: Vec::new(), skip: vec![Stage::Sdk] };
         assert_eq!(skip.stages().len(), all.len() - 1);
     }
 }

@@ -53,22 +53,11 @@ impl Workspace {
     pub fn files(&self) -> Result<Vec<PathBuf>, Failure> {
         let mut git = Command::new("git");
         git.current_dir(&self.root);
-        git.args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ]);
+        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let listing = process::text(&mut git)?;
-        let names: BTreeSet<_> = listing
-            .split('\0')
-            .filter(|name| !name.is_empty())
-            .collect();
+        let names: BTreeSet<_> = listing.split('\0').filter(|name| !name.is_empty()).collect();
         let files = names.into_iter().map(PathBuf::from);
-        Ok(files
-            .filter(|file| self.root.join(file).is_file())
-            .collect())
+        Ok(files.filter(|file| self.root.join(file).is_file()).collect())
     }
 
     /// What `cargo metadata` says, with features as the whole workspace asks for them.
@@ -104,11 +93,7 @@ impl Workspace {
             Some(Linked {
                 name: name.into(),
                 version: version.into(),
-                features: features
-                    .trim_end_matches(" (*)")
-                    .split(',')
-                    .map(String::from)
-                    .collect(),
+                features: features.trim_end_matches(" (*)").split(',').map(String::from).collect(),
             })
         };
         Ok(listing.lines().filter_map(line).collect())
@@ -207,9 +192,7 @@ impl Package {
 impl Metadata {
     /// Every package of this tree.
     pub fn first_party(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| package.is_first_party())
+        self.packages.iter().filter(|package| package.is_first_party())
     }
 
     /// The package of this tree with that name.
@@ -284,10 +267,7 @@ fn cached_target(root: &Path) -> Result<PathBuf, Failure> {
     let lock = root.join("Cargo.lock");
     let lock = fs::read(&lock).map_err(|e| Failure::file(&lock, &e))?;
     let compiler = process::text(Command::new("rustc").arg("-vV").current_dir(root))?;
-    let key = Sha256::new()
-        .chain_update(lock)
-        .chain_update(compiler)
-        .finalize();
+    let key = Sha256::new().chain_update(lock).chain_update(compiler).finalize();
     let folder = cache()?.join("target");
     let target = folder.join(hex::encode(&key[..8]));
     fs::create_dir_all(&target).map_err(|e| Failure::file(&target, &e))?;

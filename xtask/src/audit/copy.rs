@@ -22,7 +22,8 @@ pub(super) struct Copy {
     pub(super) workspace: Workspace,
     /// Where the output of the last program goes.
     pub(super) log: PathBuf,
-    original: Workspace,
+    /// What it is a copy of.
+    pub(super) original: Workspace,
     _lock: File,
 }
 
@@ -36,21 +37,14 @@ impl Copy {
 
     /// The same in a given folder.
     pub(super) fn at(original: &Workspace, folder: &Path) -> Result<Self, Failure> {
-        let workspace = Workspace {
-            root: folder.join("tree"),
-            target: folder.join("target"),
-        };
+        let workspace = Workspace { root: folder.join("tree"), target: folder.join("target") };
         let root = &workspace.root;
         fs::create_dir_all(root).map_err(|e| Failure::file(root, &e))?;
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(|e| Failure::file(&path, &e))?;
         lock.lock().map_err(|e| Failure::file(&path, &e))?;
-        let copy = Self {
-            workspace,
-            log: folder.join("log"),
-            original: original.clone(),
-            _lock: lock,
-        };
+        let copy =
+            Self { workspace, log: folder.join("log"), original: original.clone(), _lock: lock };
         copy.sync()?;
         Ok(copy)
     }
@@ -82,9 +76,7 @@ fn copy_if_different(from: &Path, to: &Path) -> Result<(), Failure> {
     let folder = to.parent().unwrap_or(to);
     fs::create_dir_all(folder).map_err(|e| Failure::file(folder, &e))?;
     fs::write(to, wanted).map_err(|e| Failure::file(to, &e))?;
-    let mode = fs::metadata(from)
-        .map_err(|e| Failure::file(from, &e))?
-        .permissions();
+    let mode = fs::metadata(from).map_err(|e| Failure::file(from, &e))?.permissions();
     fs::set_permissions(to, mode).map_err(|e| Failure::file(to, &e))
 }
 

@@ -31,10 +31,7 @@ pub(super) fn all(workspace: &Workspace) -> Result<Vec<Patch>, Failure> {
     let entries = fs::read_dir(&folder).map_err(|e| Failure::file(&folder, &e))?;
     let paths = entries.flatten().map(|entry| entry.path());
     let mut paths: Vec<_> = paths
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "patch")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "patch"))
         .collect();
     paths.sort();
     paths.into_iter().map(Patch::read).collect()
@@ -43,11 +40,7 @@ pub(super) fn all(workspace: &Workspace) -> Result<Vec<Patch>, Failure> {
 impl Patch {
     fn read(path: PathBuf) -> Result<Self, Failure> {
         let text = fs::read_to_string(&path).map_err(|e| Failure::file(&path, &e))?;
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self::parse(&name, &text, path)
             .map_err(|reason| Failure::Refused(format!("audit/{name}.patch: {reason}")))
     }
@@ -67,9 +60,7 @@ impl Patch {
         }
         Ok(Self {
             name: name.into(),
-            why: why
-                .filter(|why| !why.is_empty())
-                .ok_or("its header has no `Why:`")?,
+            why: why.filter(|why| !why.is_empty()).ok_or("its header has no `Why:`")?,
             expected,
             path,
         })
@@ -77,11 +68,7 @@ impl Patch {
 
     /// Whether the diff fits the files below `root`.
     pub(super) fn applies(&self, root: &Path) -> Result<bool, Failure> {
-        process::passes(
-            self.git_apply(root)
-                .arg("--check")
-                .stderr(std::process::Stdio::null()),
-        )
+        process::passes(self.git_apply(root).arg("--check").stderr(std::process::Stdio::null()))
     }
 
     /// Changes the files below `root`.
@@ -105,10 +92,7 @@ impl Patch {
         let mut unknown = Vec::new();
         for Expected { package, test } in &self.expected {
             let Ok(found) = metadata.own(package) else {
-                unknown.push(format!(
-                    "{}: {package} is no package of the workspace",
-                    self.name
-                ));
+                unknown.push(format!("{}: {package} is no package of the workspace", self.name));
                 continue;
             };
             let files = files.iter().map(|file| workspace.root.join(file));
@@ -117,10 +101,7 @@ impl Patch {
             });
             // The last part of a path is the name of a function or module; the rest depends on
             // where that stands, which only a build tells.
-            let name = test
-                .rsplit("::")
-                .find(|part| !part.is_empty())
-                .unwrap_or(test);
+            let name = test.rsplit("::").find(|part| !part.is_empty()).unwrap_or(test);
             let names = |file: PathBuf| fs::read_to_string(file).is_ok_and(|t| t.contains(name));
             if !files.any(names) {
                 unknown.push(format!("{}: {package} has no test `{test}`", self.name));
@@ -151,10 +132,8 @@ mod tests {
     #[test]
     fn a_header_names_the_reason_and_the_tests() {
         let text = "Why: a reason\nExpect-red: a b::c\nExpect-red: d e\n\ndiff --git a/x b/x\nWhy: not header\n";
-        let red = |package: &str, test: &str| Expected {
-            package: package.into(),
-            test: test.into(),
-        };
+        let red =
+            |package: &str, test: &str| Expected { package: package.into(), test: test.into() };
         let expected = Patch {
             name: "name".into(),
             why: "a reason".into(),

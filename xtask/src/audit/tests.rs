@@ -39,11 +39,7 @@ fn patch(test: &str, line: &str) -> String {
 
 fn fixture(patch: &str) -> Fixture {
     let manifest = manifest("lock");
-    Fixture::new(&[
-        ("Cargo.toml", &manifest),
-        ("src/lib.rs", LIB),
-        ("audit/one.patch", patch),
-    ])
+    Fixture::new(&[("Cargo.toml", &manifest), ("src/lib.rs", LIB), ("audit/one.patch", patch)])
 }
 
 /// What becomes of the one patch, in a copy beside the fixture's own target folder.
@@ -54,15 +50,8 @@ fn verdict(fixture: &Fixture) -> Result<Verdict, Failure> {
     let verdict = verdict::with(&copy, &patches[0])?;
     copy.sync()?;
     let path = "src/lib.rs";
-    let (ours, theirs) = (
-        fixture.workspace.root.join(path),
-        copy.workspace.root.join(path),
-    );
-    assert_eq!(
-        std::fs::read(ours).unwrap(),
-        std::fs::read(theirs).unwrap(),
-        "not reverted"
-    );
+    let (ours, theirs) = (fixture.workspace.root.join(path), copy.workspace.root.join(path));
+    assert_eq!(std::fs::read(ours).unwrap(), std::fs::read(theirs).unwrap(), "not reverted");
     Ok(verdict)
 }
 
@@ -101,10 +90,7 @@ fn a_test_that_only_waited_in_vain_is_not_caught() {
 
 #[test]
 fn a_process_that_dies_is_not_caught() {
-    let reason = reason(&patch(
-        "wrong_value_is_refused",
-        "{ drop(value); std::process::abort() }",
-    ));
+    let reason = reason(&patch("wrong_value_is_refused", "{ drop(value); std::process::abort() }"));
     assert!(reason.contains("ran to its end"), "{reason}");
 }
 
@@ -121,10 +107,7 @@ fn a_test_that_is_red_or_missing_without_the_patch_proves_nothing() {
     assert!(verdict(&missing).is_err());
     assert!(check(&missing.workspace).is_err());
     let red = fixture(&patch("wrong_value_is_refused", "true"));
-    red.write(
-        "src/lib.rs",
-        &LIB.replace("!super::check(8)", "super::check(8)"),
-    );
+    red.write("src/lib.rs", &LIB.replace("!super::check(8)", "super::check(8)"));
     assert!(verdict(&red).is_err());
 }
 
@@ -140,16 +123,8 @@ fn the_commit_draws_two_and_names_must_exist() {
         choose(&fixture.workspace, all, &choice)
     };
     assert_eq!(choose(Choice::All).unwrap().len(), 4);
-    assert_eq!(
-        choose(Choice::Named(vec!["two".into()])).unwrap()[0].name,
-        "two"
-    );
-    assert_eq!(
-        choose(Choice::Named(vec!["six".into()]))
-            .unwrap_err()
-            .exit_code(),
-        2
-    );
+    assert_eq!(choose(Choice::Named(vec!["two".into()])).unwrap()[0].name, "two");
+    assert_eq!(choose(Choice::Named(vec!["six".into()])).unwrap_err().exit_code(), 2);
     fixture.commit();
     let names = |patches: Vec<Patch>| patches.into_iter().map(|p| p.name).collect::<Vec<_>>();
     let drawn = names(choose(Choice::ByCommit).unwrap());

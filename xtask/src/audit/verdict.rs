@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs,
+    env, fmt, fs,
     process::Command,
     time::Duration,
 };
@@ -65,9 +65,7 @@ pub(super) fn green_without(copy: &Copy, patches: &[Patch]) -> Result<(), Failur
         };
         for test in tests {
             if let Some(reason) = not_all(&run, test, Outcome::Passed) {
-                return Err(Failure::Refused(format!(
-                    "without a patch: {package}: {reason}"
-                )));
+                return Err(Failure::Refused(format!("without a patch: {package}: {reason}")));
             }
         }
     }
@@ -105,10 +103,7 @@ pub(super) fn with(copy: &Copy, patch: &Patch) -> Result<Verdict, Failure> {
 fn build(copy: &Copy, expected: &BTreeSet<&Expected>) -> Result<Option<String>, Failure> {
     let packages: BTreeSet<_> = expected.iter().map(|e| e.package.as_str()).collect();
     let mut commands = Vec::new();
-    if packages
-        .iter()
-        .any(|package| START_PROGRAMS.contains(package))
-    {
+    if packages.iter().any(|package| START_PROGRAMS.contains(package)) {
         let mut programs = copy.workspace.cargo();
         programs.args(["build", "--locked"]);
         programs.args(PROGRAMS.iter().flat_map(|name| ["--package", *name]));
@@ -133,15 +128,13 @@ fn build(copy: &Copy, expected: &BTreeSet<&Expected>) -> Result<Option<String>, 
 /// Runs the tests of a package whose paths contain one of the texts; a reason if they do not end.
 fn tests_of(copy: &Copy, package: &str, tests: &[&str]) -> Result<Result<Run, String>, Failure> {
     let mut command: Command = copy.workspace.cargo();
-    command.args([
-        "test",
-        "--locked",
-        "--no-fail-fast",
-        "--package",
-        package,
-        "--",
-    ]);
+    command.args(["test", "--locked", "--no-fail-fast", "--package", package, "--"]);
     command.args(tests);
+    // Where the tests of the original look for documents of real hardware, when not told.
+    let documents = copy.original.root.join("../shared/attestation-documents");
+    if env::var_os("AEGIS_ATTESTATION_DOCUMENTS").is_none() && documents.exists() {
+        command.env("AEGIS_ATTESTATION_DOCUMENTS", documents);
+    }
     let ended = process::bounded(&mut command, TESTS, &copy.log)?;
     if ended == Ended::TimedOut {
         return Ok(Err(format!("{package}: the tests did not end in time")));
@@ -153,30 +146,16 @@ fn tests_of(copy: &Copy, package: &str, tests: &[&str]) -> Result<Result<Run, St
 /// Why the tests with this text in their path did not notice the defect.
 fn unnoticed(run: &Run, text: &str) -> Option<String> {
     not_all(run, text, Outcome::Failed).or_else(|| {
-        let waited = |test: &&str| {
-            NO_ASSERTION
-                .iter()
-                .any(|mark| run.said(test).contains(mark))
-        };
-        let test = run
-            .tests
-            .keys()
-            .map(String::as_str)
-            .filter(|test| test.contains(text))
-            .find(waited)?;
-        Some(format!(
-            "`{test}` failed by a time limit or a build, not by an assertion"
-        ))
+        let waited = |test: &&str| NO_ASSERTION.iter().any(|mark| run.said(test).contains(mark));
+        let test =
+            run.tests.keys().map(String::as_str).filter(|test| test.contains(text)).find(waited)?;
+        Some(format!("`{test}` failed by a time limit or a build, not by an assertion"))
     })
 }
 
 /// Why not all tests with this text in their path, at least one, ended so.
 fn not_all(run: &Run, text: &str, wanted: Outcome) -> Option<String> {
-    let mut named = run
-        .tests
-        .iter()
-        .filter(|(test, _)| test.contains(text))
-        .peekable();
+    let mut named = run.tests.iter().filter(|(test, _)| test.contains(text)).peekable();
     if named.peek().is_none() {
         return Some(format!("no test with `{text}` in its path ran to its end"));
     }

@@ -33,17 +33,9 @@ fn the_directions_as_they_should_be_pass() {
 #[test]
 fn each_wrong_direction_is_a_breach() {
     for (name, uses, word) in [
-        (
-            "aegis-host",
-            &["aegis-wire", "aegis-core"][..],
-            "aegis-core",
-        ),
+        ("aegis-host", &["aegis-wire", "aegis-core"][..], "aegis-core"),
         ("aegis-verifier", &["aegis-wire"][..], "aegis-wire"),
-        (
-            "aegis-enclave",
-            &["aegis-dev-attester"][..],
-            "aegis-dev-attester",
-        ),
+        ("aegis-enclave", &["aegis-dev-attester"][..], "aegis-dev-attester"),
         ("aegis-core", &["aegis-verifier"][..], "aegis-verifier"),
     ] {
         let breaches = with(name, uses);
@@ -56,10 +48,7 @@ fn each_wrong_direction_is_a_breach() {
 fn a_wrong_direction_through_another_crate_is_a_breach() {
     let breaches = with("aegis-core", &["aegis-dev-attester"]);
     let expected = "aegis-enclave is built from aegis-dev-attester, which it may not know";
-    assert!(
-        breaches.iter().any(|breach| breach == expected),
-        "{breaches:?}"
-    );
+    assert!(breaches.iter().any(|breach| breach == expected), "{breaches:?}");
 }
 
 #[test]
@@ -89,20 +78,11 @@ fn std_breaches(fixture: &Fixture) -> Vec<String> {
 fn std_in_a_file_of_core_or_wire_is_a_breach() {
     let fixture = Fixture::packages(&good());
     assert_eq!(std_breaches(&fixture), [""; 0]);
-    fixture.write(
-        "enclave/core/src/deep.rs",
-        "fn f() {\n    extern crate std;\n}\n",
-    );
+    fixture.write("enclave/core/src/deep.rs", "fn f() {\n    extern crate std;\n}\n");
     assert!(std_breaches(&fixture)[0].contains("extern crate std"));
-    fixture.write(
-        "enclave/core/src/deep.rs",
-        "#[cfg(test)]\nextern crate std;\n",
-    );
+    fixture.write("enclave/core/src/deep.rs", "#[cfg(test)]\nextern crate std;\n");
     assert_eq!(std_breaches(&fixture), [""; 0]);
-    fixture.write(
-        "enclave/wire/src/lib.rs",
-        "#![cfg_attr(not(test), no_std)]\n",
-    );
+    fixture.write("enclave/wire/src/lib.rs", "#![cfg_attr(not(test), no_std)]\n");
     assert!(std_breaches(&fixture)[0].contains("#![no_std]"));
 }
 
@@ -118,14 +98,8 @@ fn a_dependency_of_core_with_std_or_io_is_a_breach() {
     let fixture = Fixture::packages(&packages);
     fixture.write("helper/src/lib.rs", "pub fn f() {}\n");
     assert!(std_breaches(&fixture)[0].contains("not no_std"));
-    let features = format!(
-        "{}[features]\ndefault = [\"std\"]\nstd = []\n",
-        manifest("helper")
-    );
-    fixture.write(
-        "helper/src/lib.rs",
-        "#![cfg_attr(not(feature = \"std\"), no_std)]\n",
-    );
+    let features = format!("{}[features]\ndefault = [\"std\"]\nstd = []\n", manifest("helper"));
+    fixture.write("helper/src/lib.rs", "#![cfg_attr(not(feature = \"std\"), no_std)]\n");
     fixture.write("helper/Cargo.toml", &features);
     assert!(std_breaches(&fixture)[0].contains("feature `std`"));
 }

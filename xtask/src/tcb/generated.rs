@@ -51,9 +51,7 @@ pub(super) fn part(workspace: &Workspace, package: &Package) -> Result<Part, Fai
     check.args(["check", "--locked", "--quiet", "--message-format", "json"]);
     check.args(["--package", &package.name]);
     let output = process::text(&mut check)?;
-    let messages = output
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
+    let messages = output.lines().filter_map(|line| serde_json::from_str(line).ok());
     let folder = messages
         .filter(|m: &Message| m.reason == "build-script-executed")
         .find(|m| m.package_id.as_ref() == Some(&package.id))
@@ -67,10 +65,7 @@ pub(super) fn part(workspace: &Workspace, package: &Package) -> Result<Part, Fai
         let shown = PathBuf::from(file.file_name().unwrap_or_default());
         counted.push((shown, code_lines(&file)?));
     }
-    Ok(Part {
-        name,
-        files: counted,
-    })
+    Ok(Part { name, files: counted })
 }
 
 fn code_lines(file: &PathBuf) -> Result<usize, Failure> {
@@ -106,9 +101,7 @@ mod tests {
 
     #[test]
     fn constants_are_data() {
-        assert!(data(
-            "::a::T { digest: [1, 2], rows: &[::a::R { name: \"fn\", m: Some(3) }] }"
-        ));
+        assert!(data("::a::T { digest: [1, 2], rows: &[::a::R { name: \"fn\", m: Some(3) }] }"));
         assert!(data("pub const A: &[(u8, Option<&str>)] = &[(1, None)];"));
     }
 

@@ -44,9 +44,7 @@ impl Run {
                     *entry = outcome;
                 }
             }
-            let header = line
-                .strip_prefix("---- ")
-                .and_then(|l| l.strip_suffix(" ----"));
+            let header = line.strip_prefix("---- ").and_then(|l| l.strip_suffix(" ----"));
             speaker = match header {
                 Some(path) => Some(path.strip_suffix(" stdout").unwrap_or(path)),
                 None if line == "failures:" || line == "successes:" => None,
@@ -101,11 +99,7 @@ impl Counts {
         };
         let (passed, failed) = (sum("passed")?, sum("failed")?);
         let skipped = sum("ignored")?;
-        Some(Self {
-            passed,
-            failed,
-            skipped,
-        })
+        Some(Self { passed, failed, skipped })
     }
 
     /// `N passed, N failed[, N skipped]`, the last line of every test program of ours.
@@ -129,11 +123,7 @@ impl Counts {
 
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = other;
+        let Self { passed, failed, skipped } = other;
         self.passed += passed;
         self.failed += failed;
         self.skipped += skipped;
@@ -210,22 +200,11 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
         let line = OUTPUT.lines().last().unwrap();
         let counts = Counts::of_result(line).unwrap();
         assert_eq!(counts.to_string(), "2 passed, 1 failed, 1 skipped");
-        assert_eq!(
-            Counts::of_last_line("2 passed, 1 failed, 1 skipped"),
-            Some(counts)
-        );
-        let two = Counts {
-            skipped: 0,
-            ..counts
-        };
+        assert_eq!(Counts::of_last_line("2 passed, 1 failed, 1 skipped"), Some(counts));
+        let two = Counts { skipped: 0, ..counts };
         assert_eq!(two.to_string(), "2 passed, 1 failed");
         assert_eq!(Counts::of_last_line("2 passed, 1 failed"), Some(two));
-        for other in [
-            "2 passed",
-            "passed, failed",
-            "all good",
-            "2 passed, 1 broken",
-        ] {
+        for other in ["2 passed", "passed, failed", "all good", "2 passed, 1 broken"] {
             assert_eq!(Counts::of_last_line(other), None);
         }
     }

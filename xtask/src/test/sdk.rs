@@ -19,12 +19,8 @@ const WAIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Set, they would make `aegis up` use the real provider.
-const PROVIDER_KEYS: &[&str] = &[
-    "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "GEMINI_API_KEY",
-    "OPENROUTER_API_KEY",
-];
+const PROVIDER_KEYS: &[&str] =
+    &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"];
 
 /// What `aegis up` writes when it is ready.
 #[derive(Debug, Deserialize)]
@@ -55,10 +51,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Counts, Failure> {
     }
     let ended = router.interrupt()?;
     if !ended {
-        println!(
-            "aegis up did not end cleanly on Ctrl-C; see {}",
-            router.log.display()
-        );
+        println!("aegis up did not end cleanly on Ctrl-C; see {}", router.log.display());
     }
     counts += one(ended);
     Ok(counts)
@@ -83,15 +76,11 @@ impl Router {
         let output = fs::File::create(&log).map_err(|e| Failure::file(&log, &e))?;
         let errors = output.try_clone().map_err(|e| Failure::file(&log, &e))?;
         let mut up = Command::new(workspace.target.join("debug/aegis"));
-        up.args(["up", "--listen", "127.0.0.1:0", "--ready-file"])
-            .arg(&ready);
+        up.args(["up", "--listen", "127.0.0.1:0", "--ready-file"]).arg(&ready);
         for key in PROVIDER_KEYS {
             up.env_remove(key);
         }
-        up.stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .process_group(0);
+        up.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let child = up.spawn().map_err(|e| process::cannot_start(&up, &e))?;
         Ok(Self { child, ready, log })
     }
@@ -109,9 +98,7 @@ impl Router {
         }
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let last = log.lines().last().unwrap_or("it said nothing");
-        Err(Failure::Refused(format!(
-            "aegis up did not become ready: {last}"
-        )))
+        Err(Failure::Refused(format!("aegis up did not become ready: {last}")))
     }
 
     /// Ctrl-C; whether it then ended by itself and with success.

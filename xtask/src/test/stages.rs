@@ -41,13 +41,7 @@ fn fmt(workspace: &Workspace) -> Result<Counts, Failure> {
 
 fn clippy(workspace: &Workspace) -> Result<Counts, Failure> {
     let mut clippy = workspace.cargo();
-    clippy.args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--quiet",
-    ]);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);
     process::passes(clippy.args(["--", "--deny", "warnings"])).map(one)
 }
 
@@ -99,15 +93,10 @@ pub(super) fn counted(
     line_counts: fn(&str) -> Option<Counts>,
 ) -> Result<(Counts, bool), Failure> {
     command.stdout(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .map_err(|e| process::cannot_start(command, &e))?;
+    let mut child = command.spawn().map_err(|e| process::cannot_start(command, &e))?;
     let mut counts = Counts::default();
     let output = child.stdout.take();
-    for line in output
-        .into_iter()
-        .flat_map(|output| BufReader::new(output).split(b'\n'))
-    {
+    for line in output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n')) {
         let Ok(line) = line else { break };
         let line = String::from_utf8_lossy(&line);
         counts += line_counts(&line).unwrap_or_default();
@@ -115,9 +104,7 @@ pub(super) fn counted(
             println!("{line}");
         }
     }
-    let status = child
-        .wait()
-        .map_err(|e| process::cannot_start(command, &e))?;
+    let status = child.wait().map_err(|e| process::cannot_start(command, &e))?;
     Ok((counts, status.success()))
 }
 
@@ -150,20 +137,13 @@ fn deny(workspace: &Workspace) -> Result<Counts, Failure> {
 }
 
 fn cargo_deny(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let folder = cache()?
-        .join("tools")
-        .join(format!("cargo-deny-{CARGO_DENY}"));
+    let folder = cache()?.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
     let program = folder.join("bin/cargo-deny");
     if !program.exists() {
-        println!(
-            "installing cargo-deny {CARGO_DENY} into {}",
-            folder.display()
-        );
+        println!("installing cargo-deny {CARGO_DENY} into {}", folder.display());
         let mut install = workspace.cargo();
         install.env_remove("CARGO_TARGET_DIR");
-        install
-            .args(["install", "--locked", "--quiet", "--root"])
-            .arg(&folder);
+        install.args(["install", "--locked", "--quiet", "--root"]).arg(&folder);
         install.arg(format!("cargo-deny@{CARGO_DENY}"));
         if !process::passes(&mut install)? {
             let text = "cargo-deny cannot be installed; check that crates.io can be reached";
@@ -177,11 +157,7 @@ fn seeded(workspace: &Workspace) -> Result<Counts, Failure> {
     let (caught, of) = audit::run(workspace, &audit::Choice::ByCommit)?;
     println!("{caught} of {of} seeded defects caught");
     let (passed, failed) = (caught, of - caught);
-    Ok(Counts {
-        passed,
-        failed,
-        skipped: 0,
-    })
+    Ok(Counts { passed, failed, skipped: 0 })
 }
 
 #[cfg(test)]
@@ -204,10 +180,7 @@ mod tests {
     #[test]
     fn a_warning_fails() {
         assert_eq!(clippy(&fixture("//! One.\n").workspace).unwrap(), PASSED);
-        assert_eq!(
-            clippy(&fixture("fn unused() {}\n").workspace).unwrap(),
-            FAILED
-        );
+        assert_eq!(clippy(&fixture("fn unused() {}\n").workspace).unwrap(), FAILED);
     }
 
     #[test]
@@ -223,13 +196,6 @@ mod tests {
 
     #[test]
     fn gates_fail_one_by_one_on_a_tree_that_is_none() {
-        assert_eq!(
-            gates(&fixture("").workspace),
-            Counts {
-                passed: 1,
-                failed: 3,
-                skipped: 0
-            }
-        );
+        assert_eq!(gates(&fixture("").workspace), Counts { passed: 1, failed: 3, skipped: 0 });
     }
 }
