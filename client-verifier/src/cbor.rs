@@ -1,9 +1,10 @@
 //! A strict reader of the CBOR that a Nitro document is made of (RFC 8949).
 //!
-//! Not a general decoder: the caller asks for the item it expects and gets that one or an error with
-//! its place. Lengths must be in their shortest form and fit in the input, so nothing is allocated
-//! and there is no recursion. Indefinite lengths are refused, but for the one map that real hardware
-//! emits so; floats, simple values other than null, and tags inside are never asked for.
+//! Not a general decoder: the caller asks for the item it expects and gets that one or an error
+//! with its place. Lengths must be in their shortest form and fit in the input, so nothing is
+//! allocated and there is no recursion. Indefinite lengths are refused, but for the one map that
+//! real hardware emits so; floats, simple values other than null, and tags inside are never asked
+//! for.
 
 use crate::error::CborError;
 use crate::error::CborFault;

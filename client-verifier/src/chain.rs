@@ -1,9 +1,9 @@
 //! Step `chain`: from the leaf to the trust anchor at a given time (RFC 5280).
 //!
-//! Path building, signatures, names, validity, basic constraints and path lengths below the root are
-//! rustls-webpki's. This module checks what it leaves out: the root's own validity and constraints,
-//! P-384 in every key, key usage, no extended key usage, and that the path is `cabundle` as emitted:
-//! the root first, no other order, nothing unused.
+//! Path building, signatures, names, validity, basic constraints and path lengths below the root
+//! are rustls-webpki's. This module checks what it leaves out: the root's own validity and
+//! constraints, P-384 in every key, key usage, no extended key usage, and that the path is
+//! `cabundle` as emitted: the root first, no other order, nothing unused.
 
 use alloc::vec::Vec;
 

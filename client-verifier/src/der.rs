@@ -1,5 +1,5 @@
-//! As much DER (X.690) as the certificates of a Nitro chain need: tags of one byte, definite lengths
-//! in shortest form, no recursion.
+//! As much DER (X.690) as the certificates of a Nitro chain need: tags of one byte, definite
+//! lengths in shortest form, no recursion.
 
 /// Tags used by X.509.
 pub(crate) mod tag {

@@ -8,7 +8,8 @@
 //! use aegis_verifier::{TrustAnchor, UnixTime, verify};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let document = Vec::new();
-//! # let (pcr0, pcr1, pcr2, my_nonce) = (Pcr::new([1; 48]), Pcr::new([2; 48]), Pcr::new([3; 48]), [0; 32]);
+//! # let [pcr0, pcr1, pcr2] = [1, 2, 3].map(|byte| Pcr::new([byte; 48]));
+//! # let my_nonce = [0; 32];
 //! let release = MeasurementSet::new(ImageMeasurement { pcr0, pcr1, pcr2 });
 //! let policy = Policy::new(TrustAnchor::aws_nitro(), vec![release]);
 //! let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
@@ -23,8 +24,8 @@
 //!
 //! 1. Make a **nonce** of fresh random bytes for every document you ask for, and pass it in the
 //!    [`Challenge`].
-//! 2. Take the **measurements** of the [`Policy`] from a source you trust: a build of your own, or a
-//!    signed release. A document only says *which* program runs, never that it is a good one.
+//! 2. Take the **measurements** of the [`Policy`] from a source you trust: a build of your own, or
+//!    a signed release. A document only says *which* program runs, never that it is a good one.
 //! 3. Pass your **own time** as `now`, not the document's.
 //! 4. **Bind** the document to the connection: expect the public key that your peer has proved to
 //!    hold ([`Challenge::expecting_public_key`]), or encrypt to [`VerifiedEnclave::public_key`]. A
@@ -60,8 +61,8 @@
 //!
 //! Feature `aws-lc-rs` (default) is the fast one; `default-features = false, features =
 //! ["pure-rust"]` uses RustCrypto's p384 and sha2 and builds without a C compiler, with the same
-//! verdicts. Both on: aws-lc-rs is used. The crate is `no_std` and needs `alloc`. Its public API has
-//! no type of another crate. Rust 1.95.
+//! verdicts. Both on: aws-lc-rs is used. The crate is `no_std` and needs `alloc`. Its public API
+//! has no type of another crate. Rust 1.95.
 
 #![no_std]
 

@@ -5,8 +5,8 @@ use core::time::Duration;
 /// The largest document looked at: 16 KiB.
 ///
 /// The NSM driver's response buffer is 12 KiB (`NSM_RESPONSE_MAX_SIZE` in `drivers/misc/nsm.c`), so
-/// no hardware emits more; 16 KiB is the next power of two. The largest published document, with all
-/// three optional fields at their maximum, has 7,539 bytes.
+/// no hardware emits more; 16 KiB is the next power of two. The largest published document, with
+/// all three optional fields at their maximum, has 7,539 bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024;
 
 /// The longest `module_id`. AWS gives no bound; published ones have 39 bytes.
@@ -25,8 +25,8 @@ pub const MAX_CERTIFICATE_BYTES: usize = 1024;
 /// path through. AWS emits four.
 pub const MAX_CABUNDLE_ENTRIES: usize = 7;
 
-/// The longest `public_key`, `user_data` or `nonce`. AWS's text says 512 for some; the hardware emits
-/// up to 1,024 bytes of each.
+/// The longest `public_key`, `user_data` or `nonce`. AWS's text says 512 for some; the hardware
+/// emits up to 1,024 bytes of each.
 pub const MAX_FIELD_BYTES: usize = 1024;
 
 /// An ES384 signature: r and s, 48 bytes each (RFC 9053, section 2.1).

@@ -1,9 +1,9 @@
 //! Chains seen before: what makes the second document of an enclave five times cheaper.
 //!
 //! Everything a chain is checked for depends only on its bytes, but for the time. So a chain that
-//! passed once passes again while every one of its certificates is valid, and only then. The key is a
-//! hash of all its certificates, the root and the leaf included; who trusts another root, sends one
-//! byte of difference or comes when one certificate has expired gets the whole check.
+//! passed once passes again while every one of its certificates is valid, and only then. The key is
+//! a hash of all its certificates, the root and the leaf included; who trusts another root, sends
+//! one byte of difference or comes when one certificate has expired gets the whole check.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -1,6 +1,7 @@
 //! Step `payload`: the map of nine keys that the NSM signs.
 //!
-//! Known keys, each at most once, in any order, and no others. All are ranges of the received bytes.
+//! Known keys, each at most once, in any order, and no others. All are ranges of the received
+//! bytes.
 
 use alloc::vec::Vec;
 

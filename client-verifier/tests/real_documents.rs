@@ -1,8 +1,8 @@
 //! Every published document of real hardware, at its own time, under AWS's root.
 //!
 //! The documents are no part of the project: `AEGIS_ATTESTATION_DOCUMENTS` names their folder, else
-//! it is `../shared/attestation-documents` beside the workspace. Without it, one test says so and is
-//! counted as ignored. Each document is a test of its own, so this file brings its own harness.
+//! it is `../shared/attestation-documents` beside the workspace. Without it, one test says so and
+//! is counted as ignored. Each document is a test of its own, so this file brings its own harness.
 
 #![allow(clippy::unwrap_used)]
 

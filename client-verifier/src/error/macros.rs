@@ -3,7 +3,8 @@
 /// Declares an enum of refusals with `name()` and `Display`.
 macro_rules! refusals {
     ($(#[$meta:meta])* $enum:ident {
-        $($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })?
+        $($(#[$doc:meta])* $variant:ident
+            $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })?
             = $name:literal, $sentence:literal;)*
     }) => {
         $(#[$meta])*

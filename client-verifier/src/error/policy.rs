@@ -47,8 +47,8 @@ refusals! {
         /// The policy accepts no measurement at all.
         NothingAccepted = "nothing_accepted",
             "the policy holds no accepted measurements; give it the release's";
-        /// A register every accepted set expects is not in the document. (Of several sets, the first
-        /// one is reported.)
+        /// A register every accepted set expects is not in the document. (Of several sets, the
+        /// first one is reported.)
         Missing {
             /// Which.
             index: PcrIndex,

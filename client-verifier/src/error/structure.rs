@@ -74,7 +74,7 @@ refusals! {
         UnexpectedTag {
             /// The number of the tag.
             found: u64,
-        } = "unexpected_tag", "the document carries tag {found}, only one tag 18 or none is allowed";
+        } = "unexpected_tag", "the document carries tag {found}, only one tag 18 is allowed";
         /// COSE_Sign1 has four elements.
         ElementCount {
             /// How many there are.

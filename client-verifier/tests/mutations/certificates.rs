@@ -60,8 +60,9 @@ defects! {
 
     leaf_without_key_usage: before_issuing(|chain| chain.leaf_mut().set_key_usage(None))
         => Error::Chain(ChainError::KeyUsageMissing { at: Leaf }),
-    authority_without_key_usage: before_issuing(|chain| chain.certificate_mut(2).set_key_usage(None))
-        => Error::Chain(ChainError::KeyUsageMissing { at: CaBundle(2) }),
+    authority_without_key_usage: before_issuing(|chain| {
+        chain.certificate_mut(2).set_key_usage(None);
+    }) => Error::Chain(ChainError::KeyUsageMissing { at: CaBundle(2) }),
     root_without_key_usage: before_issuing(|chain| chain.certificate_mut(0).set_key_usage(None))
         => Error::Chain(ChainError::KeyUsageMissing { at: CaBundle(0) }),
     leaf_without_digital_signature: before_issuing(|chain| {

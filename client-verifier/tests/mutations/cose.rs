@@ -42,8 +42,9 @@ defects! {
         => Error::Cose(CoseError::UnexpectedTag { found: 17 }),
     tag_98_of_cose_sign: after_signing(|signed| signed.tags = cbor::head(6, 98))
         => Error::Cose(CoseError::UnexpectedTag { found: 98 }),
-    tag_61_of_cwt: after_signing(|signed| signed.tags = [cbor::head(6, 61), cbor::head(6, 18)].concat())
-        => Error::Cose(CoseError::UnexpectedTag { found: 61 }),
+    tag_61_of_cwt: after_signing(|signed| {
+        signed.tags = [cbor::head(6, 61), cbor::head(6, 18)].concat();
+    }) => Error::Cose(CoseError::UnexpectedTag { found: 61 }),
     tag_55799_of_cbor: after_signing(|signed| signed.tags = cbor::head(6, 55_799))
         => Error::Cose(CoseError::UnexpectedTag { found: 55_799 }),
     tag_18_twice: after_signing(|signed| signed.tags = cbor::head(6, 18).repeat(2))
@@ -84,8 +85,9 @@ defects! {
         => Error::Cose(CoseError::AlgorithmNotEs384 { found: -36 }),
     algorithm_eddsa: before_signing(|document| document.protected = header(-8))
         => Error::Cose(CoseError::AlgorithmNotEs384 { found: -8 }),
-    algorithm_minus_one_of_emulated_enclaves: before_signing(|document| document.protected = header(-1))
-        => Error::Cose(CoseError::AlgorithmNotEs384 { found: -1 }),
+    algorithm_minus_one_of_emulated_enclaves: before_signing(|document| {
+        document.protected = header(-1);
+    }) => Error::Cose(CoseError::AlgorithmNotEs384 { found: -1 }),
     algorithm_35: before_signing(|document| document.protected = header(35))
         => Error::Cose(CoseError::AlgorithmNotEs384 { found: 35 }),
     algorithm_as_text: before_signing(|document| {
@@ -123,8 +125,9 @@ defects! {
         => Error::Cose(CoseError::UnprotectedHeaderNotEmpty { entries: 1 }),
     unprotected_header_null: after_signing(|signed| signed.unprotected = cbor::NULL.to_vec())
         => cbor!(Simple instead of Map),
-    unprotected_header_of_indefinite_length: after_signing(|signed| signed.unprotected = vec![0xbf, 0xff])
-        => cbor!(CborError::IndefiniteLength),
+    unprotected_header_of_indefinite_length: after_signing(|signed| {
+        signed.unprotected = vec![0xbf, 0xff];
+    }) => cbor!(CborError::IndefiniteLength),
 
     payload_detached: after_signing(|signed| signed.payload = cbor::NULL.to_vec())
         => Error::Cose(CoseError::PayloadDetached),

@@ -1,7 +1,7 @@
 //! One valid document of the development chain, one defect, one test named after the defect.
 //!
-//! Defects that a signature covers are signed again, certificates issued again, so the defect is the
-//! only one there is. Each test asserts the very variant.
+//! Defects that a signature covers are signed again, certificates issued again, so the defect is
+//! the only one there is. Each test asserts the very variant.
 
 #![allow(clippy::unwrap_used)]
 

@@ -87,8 +87,9 @@ defects! {
         => Error::Payload(PayloadError::ModuleIdLength { found_bytes: 0 }),
     module_id_of_129_bytes: before_signing(|document| document.set_module_id(&"m".repeat(129)))
         => Error::Payload(PayloadError::ModuleIdLength { found_bytes: 129 }),
-    module_id_with_an_escape_sequence: before_signing(|document| document.set_module_id("i-\x1b[2J"))
-        => Error::Payload(PayloadError::ModuleIdNotPrintable),
+    module_id_with_an_escape_sequence: before_signing(|document| {
+        document.set_module_id("i-\x1b[2J");
+    }) => Error::Payload(PayloadError::ModuleIdNotPrintable),
     module_id_with_a_space: before_signing(|document| document.set_module_id("i-0 enc"))
         => Error::Payload(PayloadError::ModuleIdNotPrintable),
     module_id_not_ascii: before_signing(|document| document.set_module_id("i-é"))
@@ -136,8 +137,9 @@ defects! {
         => Error::Payload(PayloadError::CaBundleCount { found: 0 }),
     cabundle_of_eight: before_signing(|document| set_cabundle(document, &[&[0x30][..]; 8]))
         => Error::Payload(PayloadError::CaBundleCount { found: 8 }),
-    cabundle_of_2_to_the_64: before_signing(|document| document.set("cabundle", cbor::head(4, u64::MAX)))
-        => Error::Payload(PayloadError::CaBundleCount { found: u64::MAX }),
+    cabundle_of_2_to_the_64: before_signing(|document| {
+        document.set("cabundle", cbor::head(4, u64::MAX));
+    }) => Error::Payload(PayloadError::CaBundleCount { found: u64::MAX }),
     cabundle_of_indefinite_length: before_signing(|document| {
         document.set("cabundle", vec![0x9f, 0x41, 0x30, 0xff]);
     }) => cbor!(CborError::IndefiniteLength),
@@ -145,8 +147,9 @@ defects! {
         => cbor!(Bytes instead of Array),
     cabundle_with_an_empty_entry: before_signing(|document| set_cabundle(document, &[&[0x30], &[]]))
         => Error::Payload(PayloadError::CaBundleEntryLength { entry: 1, found_bytes: 0 }),
-    cabundle_with_an_entry_of_1025_bytes: before_signing(|document| set_cabundle(document, &[&[0x30; 1025]]))
-        => Error::Payload(PayloadError::CaBundleEntryLength { entry: 0, found_bytes: 1025 }),
+    cabundle_with_an_entry_of_1025_bytes: before_signing(|document| {
+        set_cabundle(document, &[&[0x30; 1025]]);
+    }) => Error::Payload(PayloadError::CaBundleEntryLength { entry: 0, found_bytes: 1025 }),
     cabundle_with_a_null: before_signing(|document| {
         document.set("cabundle", cbor::array(&[cbor::NULL.to_vec()]));
     }) => cbor!(Simple instead of Bytes),
@@ -161,10 +164,12 @@ defects! {
         => cbor!(Simple instead of Bytes),
     user_data_of_1025_bytes: before_signing(|document| document.set_user_data(Some(&[1; 1025])))
         => Error::Payload(PayloadError::FieldLength { key: Key::UserData, found_bytes: 1025 }),
-    user_data_of_nested_arrays: before_signing(|document| document.set("user_data", vec![0x81; 1000]))
-        => cbor!(Array instead of Bytes),
-    user_data_in_chunks: before_signing(|document| document.set("user_data", vec![0x5f, 0x41, 1, 0xff]))
-        => cbor!(CborError::IndefiniteLength),
+    user_data_of_nested_arrays: before_signing(|document| {
+        document.set("user_data", vec![0x81; 1000]);
+    }) => cbor!(Array instead of Bytes),
+    user_data_in_chunks: before_signing(|document| {
+        document.set("user_data", vec![0x5f, 0x41, 1, 0xff]);
+    }) => cbor!(CborError::IndefiniteLength),
     nonce_of_1025_bytes: before_signing(|document| document.set_nonce(Some(&[1; 1025])))
         => Error::Payload(PayloadError::FieldLength { key: Key::Nonce, found_bytes: 1025 }),
     nonce_as_number: before_signing(|document| document.set("nonce", cbor::unsigned(7)))

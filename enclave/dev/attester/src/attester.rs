@@ -23,6 +23,10 @@ use crate::measure::PcrBank;
 /// The most bytes of each optional field, as the NSM has it.
 const MAX_FIELD_BYTES: usize = 1024;
 
+/// The kinds of PEM blocks in the state folder.
+const PRIVATE_KEY: &str = "PRIVATE KEY";
+const CERTIFICATE: &str = "CERTIFICATE";
+
 /// A new chain is issued when the leaf has less than this left.
 const RENEW_BEFORE_SECS: u64 = 300;
 
@@ -88,14 +92,21 @@ struct Issued {
 }
 
 impl DevelopmentAttester {
-    /// The attester whose root is in `folder`; the first time, a new root is made there:
-    /// `root.key.pem` (PKCS #8, mode 0600), `root.der` and `root.pem`.
+    /// The attester whose root is in `folder`; the first time, a new root is made there.
+    ///
+    /// `root.key.pem` (mode 0600) holds key and certificate; `root.der` and `root.pem` are copies
+    /// of the certificate for whoever wants its fingerprint. Several processes may start at once
+    /// with one folder: all get the same root.
     pub fn open_or_create(folder: &Path) -> Result<Self, AttesterError> {
-        let key_path = folder.join("root.key.pem");
-        let root = match key_path.exists() {
-            true => load_root(folder, &key_path)?,
-            false => create_root(folder, &key_path)?,
-        };
+        let path = folder.join("root.key.pem");
+        if !path.exists() {
+            fs::create_dir_all(folder).map_err(state(folder))?;
+            create_root(&path)?;
+        }
+        let root = load_root(&path)?;
+        let certificate = pem::encode(&pem::Pem::new(CERTIFICATE, root.der()));
+        write_copy(&folder.join("root.der"), root.der())?;
+        write_copy(&folder.join("root.pem"), certificate.as_bytes())?;
         Ok(Self { root, issued: Mutex::new(None) })
     }
 
@@ -174,39 +185,57 @@ fn check_field(
     }
 }
 
-fn create_root(folder: &Path, key_path: &Path) -> Result<IssuedCertificate, AttesterError> {
+/// Makes a root and puts it at `path`, unless another process has put one there.
+fn create_root(path: &Path) -> Result<(), AttesterError> {
     let root = CertificateSpec::development_root().issue(None);
-    let certificate = pem::encode(&pem::Pem::new("CERTIFICATE", root.der()));
-    fs::create_dir_all(folder).map_err(state(folder))?;
-    write_new(&folder.join("root.der"), root.der(), 0o644)?;
-    write_new(&folder.join("root.pem"), certificate.as_bytes(), 0o644)?;
-    // The key comes last: where it is, the rest is complete.
-    write_new(key_path, root.key_pem().as_bytes(), 0o600)?;
-    Ok(root)
-}
-
-fn load_root(folder: &Path, key_path: &Path) -> Result<IssuedCertificate, AttesterError> {
-    let mode = fs::metadata(key_path).map_err(state(key_path))?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(AttesterError::KeyReadable { path: key_path.to_owned(), mode });
+    let blocks =
+        [pem::Pem::new(PRIVATE_KEY, root.key_pkcs8()), pem::Pem::new(CERTIFICATE, root.der())];
+    let temporary = write_beside(path, pem::encode_many(&blocks).as_bytes(), 0o600)?;
+    // Unlike a rename, a link never replaces what is there: the first one wins.
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary).map_err(state(&temporary))?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(state(path)(error)),
+        _ => Ok(()),
     }
-    let key = fs::read_to_string(key_path).map_err(state(key_path))?;
-    let der_path = folder.join("root.der");
-    let der = fs::read(&der_path).map_err(state(&der_path))?;
-    IssuedCertificate::restore(CertificateSpec::development_root(), der, &key)
-        .ok_or(AttesterError::Corrupt { path: folder.to_owned() })
 }
 
-/// Writes a file under another name, then renames it: it is whole or not there.
-fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), AttesterError> {
+fn load_root(path: &Path) -> Result<IssuedCertificate, AttesterError> {
+    let mode = fs::metadata(path).map_err(state(path))?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(AttesterError::KeyReadable { path: path.to_owned(), mode });
+    }
+    let text = fs::read(path).map_err(state(path))?;
+    let corrupt = || AttesterError::Corrupt { path: path.to_owned() };
+    let blocks = pem::parse_many(text).map_err(|_| corrupt())?;
+    let [key, certificate] = blocks.as_slice() else { return Err(corrupt()) };
+    if (key.tag(), certificate.tag()) != (PRIVATE_KEY, CERTIFICATE) {
+        return Err(corrupt());
+    }
+    let spec = CertificateSpec::development_root();
+    IssuedCertificate::restore(spec, certificate.contents(), key.contents()).ok_or_else(corrupt)
+}
+
+/// Writes a public copy, if it is not there already.
+fn write_copy(path: &Path, content: &[u8]) -> Result<(), AttesterError> {
+    if fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    let temporary = write_beside(path, content, 0o644)?;
+    fs::rename(&temporary, path).map_err(state(path))
+}
+
+/// Writes a new file beside `path`, under a name that no other thread of any process uses.
+fn write_beside(path: &Path, content: &[u8], mode: u32) -> Result<PathBuf, AttesterError> {
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", std::process::id()));
+    let thread = std::thread::current().id();
+    temporary.push(format!(".{}.{thread:?}", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(&temporary).map_err(state(&temporary))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(state(&temporary))?;
-    fs::rename(&temporary, path).map_err(state(path))
+    Ok(temporary)
 }
 
 fn state(path: &Path) -> impl FnOnce(io::Error) -> AttesterError {

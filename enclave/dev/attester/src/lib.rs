@@ -1,12 +1,12 @@
 //! Attestation documents shaped like AWS Nitro's, under a root made here.
 //!
 //! For development and tests: no hardware stands behind these documents. A client accepts them only
-//! when it is told the root's fingerprint, under a flag spelled dangerously; a production image never
-//! links this crate.
+//! when it is told the root's fingerprint, under a flag spelled dangerously; a production image
+//! never links this crate.
 //!
-//! [`DevelopmentAttester`] is what a development enclave uses. [`forge`] is what tests of a verifier
-//! use: it makes the same documents with any single defect in them, signed again so that the defect
-//! is the only one.
+//! [`DevelopmentAttester`] is what a development enclave uses. [`forge`] is what tests of a
+//! verifier use: it makes the same documents with any single defect in them, signed again so that
+//! the defect is the only one.
 
 mod attester;
 pub mod forge;

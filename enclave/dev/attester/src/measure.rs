@@ -4,8 +4,8 @@
 //! process has one part, its executable, so
 //!
 //! * PCR0 = ext(executable),
-//! * PCR1 = ext("aegis development platform\n"): there is no measured kernel, and the same everywhere
-//!   says so,
+//! * PCR1 = ext("aegis development platform\n"): there is no measured kernel, and the same
+//!   everywhere says so,
 //! * PCR2 = ext("aegis development program\n", executable): the application alone.
 //!
 //! All others are zero, as those of an enclave that extends none.

@@ -99,11 +99,36 @@ fn a_key_file_that_others_can_read_is_refused() {
 #[test]
 fn a_key_of_another_root_is_refused() {
     let [ours, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    DevelopmentAttester::open_or_create(ours.path()).unwrap();
-    DevelopmentAttester::open_or_create(other.path()).unwrap();
-    fs::copy(other.path().join("root.der"), ours.path().join("root.der")).unwrap();
+    let blocks = [&ours, &other].map(|folder| {
+        DevelopmentAttester::open_or_create(folder.path()).unwrap();
+        pem::parse_many(fs::read(folder.path().join("root.key.pem")).unwrap()).unwrap()
+    });
+    let mixed = [blocks[0][0].clone(), blocks[1][1].clone()];
+    fs::write(ours.path().join("root.key.pem"), pem::encode_many(&mixed)).unwrap();
     let error = DevelopmentAttester::open_or_create(ours.path()).unwrap_err();
     assert!(matches!(error, AttesterError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_key_file_of_something_else_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    DevelopmentAttester::open_or_create(folder.path()).unwrap();
+    fs::write(folder.path().join("root.key.pem"), "not a key").unwrap();
+    let error = DevelopmentAttester::open_or_create(folder.path()).unwrap_err();
+    assert!(matches!(error, AttesterError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn processes_that_start_at_once_share_a_root() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two attesters have made a root before either looks: the second link finds the first one's.
+    let roots: Vec<_> = std::thread::scope(|scope| {
+        let open =
+            || DevelopmentAttester::open_or_create(folder.path()).unwrap().root_fingerprint();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(roots.iter().all(|root| *root == roots[0]));
 }
 
 #[test]

@@ -190,11 +190,11 @@ impl CertificateSpec {
 
 impl IssuedCertificate {
     /// A certificate from an earlier run with its key. None: the two do not belong together.
-    pub(crate) fn restore(spec: CertificateSpec, der: Vec<u8>, key_pem: &str) -> Option<Self> {
-        let key = KeyPair::try_from(pem::parse(key_pem).ok()?.contents()).ok()?;
+    pub(crate) fn restore(spec: CertificateSpec, der: &[u8], pkcs8: &[u8]) -> Option<Self> {
+        let key = KeyPair::try_from(pkcs8).ok()?;
         let spki = key.subject_public_key_info();
         let holds_key = der.windows(spki.len()).any(|window| window == spki);
-        holds_key.then_some(Self { der, subject: spec.subject, key })
+        holds_key.then_some(Self { der: der.to_vec(), subject: spec.subject, key })
     }
 
     /// The certificate.
@@ -202,9 +202,9 @@ impl IssuedCertificate {
         &self.der
     }
 
-    /// The key as PKCS #8 in PEM.
-    pub(crate) fn key_pem(&self) -> String {
-        pem::encode(&pem::Pem::new("PRIVATE KEY", self.key.serialize_der()))
+    /// The key as PKCS #8.
+    pub(crate) fn key_pkcs8(&self) -> Vec<u8> {
+        self.key.serialize_der()
     }
 
     /// ES384 by the certificate's key: r and s, 48 bytes each. With another kind of key, which

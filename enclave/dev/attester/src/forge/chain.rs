@@ -21,8 +21,8 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// The root's validity: 2024-01-01 to 2049-12-31T23:59:59Z. Fixed, so that tests may choose any time
-/// in it.
+/// The root's validity: 2024-01-01 to 2049-12-31T23:59:59Z. Fixed, so that tests may choose any
+/// time in it.
 const ROOT_NOT_BEFORE_SECS: u64 = 1_704_067_200;
 const ROOT_NOT_AFTER_SECS: u64 = 2_524_607_999;
 
