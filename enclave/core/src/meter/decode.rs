@@ -17,7 +17,7 @@ use ruzstd::{decoding::FrameDecoder, io::Read};
 use super::Text;
 
 /// Most decoded bytes for each one that arrived, once the answer has more than [`FREE_BYTES`]: an
-/// event stream that repeats one event stays under 100.
+/// event stream is flushed event by event, which keeps even one of like events under 100.
 const RATIO: u64 = 200;
 const FREE_BYTES: u64 = 1024 * 1024;
 /// Largest window: what RFC 9659 has every receiver of zstd accept. br and zstd take only as much
@@ -66,13 +66,13 @@ impl Decoder {
         let mut piece = [0; PIECE_BYTES];
         loop {
             let (used, made, at_end) = coding.step(input, &mut piece)?;
-            self.at_end = at_end;
+            self.taken += used as u64;
+            self.given += made as u64;
+            self.at_end = at_end || self.taken == 0;
             if (used, made) == (0, 0) {
                 return Some(());
             }
             input = input.get(used..)?;
-            self.taken += used as u64;
-            self.given += made as u64;
             if self.given > FREE_BYTES + RATIO * self.taken {
                 return None;
             }

@@ -11,7 +11,6 @@
 //! that wanted to report other counts could write them.
 
 use alloc::vec::Vec;
-use core::mem;
 
 use aegis_wire::{
     control::{COUNTS, Slot},
@@ -62,7 +61,7 @@ impl Scanner {
         Self {
             rules: rules.collect(),
             state: State::Between,
-            token: Token::NOTHING,
+            token: Token { quoted: false, bytes: [0; limits::LABEL_BYTES], len: 0 },
             depth: 0,
             arrays: 0,
             counts: [None; COUNTS],
@@ -97,7 +96,7 @@ impl Scanner {
                 State::String
             }
             (_, b'"') => {
-                (self.token, self.token.quoted) = (Token::NOTHING, true);
+                self.token.begin(true);
                 State::String
             }
             (_, b' ' | b'\t' | b'\r' | b'\n') => State::Between,
@@ -107,7 +106,7 @@ impl Scanner {
             }
             (state, _) => {
                 if !matches!(state, State::Scalar) {
-                    self.token = Token::NOTHING;
+                    self.token.begin(false);
                 }
                 self.token.push(&[byte]);
                 State::Scalar
@@ -117,41 +116,31 @@ impl Scanner {
     }
 
     fn separator(&mut self, byte: u8) -> Option<()> {
-        let token = mem::replace(&mut self.token, Token::NOTHING);
         match byte {
-            b':' => self.enter(token.text()),
+            b':' => enter(&mut self.rules, self.depth, self.token.text()),
             b'{' | b'[' => {
                 self.depth = Some(self.depth + 1).filter(|depth| *depth <= DEPTH)?;
                 self.arrays = self.arrays << 1 | u128::from(byte == b'[');
             }
-            _ => self.value(token),
+            _ => self.value(),
         }
         if matches!(byte, b'}' | b']') {
             self.depth = self.depth.saturating_sub(1);
             self.arrays >>= 1;
         } else if byte != b':' && self.arrays & 1 == 1 {
-            self.enter(b"[]");
+            enter(&mut self.rules, self.depth, b"[]");
         }
+        self.token.begin(false);
         Some(())
     }
 
-    /// A value of the innermost container follows: the one of that key, or an element, whose key is
-    /// taken to be `[]`.
-    fn enter(&mut self, key: &[u8]) {
-        let above = self.depth.saturating_sub(1);
-        for rule in self.rules.iter_mut().filter(|rule| rule.agree >= above) {
-            let step = rule.path.get(above).map(|step| step.as_bytes());
-            rule.agree = above + usize::from(step == Some(key));
-        }
-    }
-
     /// A value has ended; unless it was a container, it is the token.
-    fn value(&mut self, token: Token) {
+    fn value(&mut self) {
         let ends_here = |rule: &&Rule| [rule.agree, rule.path.len()] == [self.depth; 2];
         for rule in self.rules.iter().filter(ends_here) {
             match rule.slot.map(|slot| &mut self.counts[slot as usize]) {
-                Some(count) => *count = token.integer().or(*count),
-                None if token.quoted => self.label = Some(token),
+                Some(count) => *count = self.token.integer().or(*count),
+                None if self.token.quoted => self.label = Some(self.token),
                 None => {}
             }
         }
@@ -159,13 +148,25 @@ impl Scanner {
 
     /// Begins another text, wherever the last one stood.
     pub(super) fn next_text(&mut self) {
-        (self.state, self.token) = (State::Between, Token::NOTHING);
-        (self.depth, self.arrays) = (0, 0);
+        (self.state, self.depth, self.arrays) = (State::Between, 0, 0);
+        self.token.begin(false);
+    }
+}
+
+/// A value of the innermost container follows: the one of that key, or an element, whose key is
+/// taken to be `[]`.
+fn enter(rules: &mut [Rule], depth: usize, key: &[u8]) {
+    let above = depth.saturating_sub(1);
+    for rule in rules.iter_mut().filter(|rule| rule.agree >= above) {
+        let step = rule.path.get(above).map(|step| step.as_bytes());
+        rule.agree = above + usize::from(step == Some(key));
     }
 }
 
 impl Token {
-    const NOTHING: Self = Self { quoted: false, bytes: [0; limits::LABEL_BYTES], len: 0 };
+    fn begin(&mut self, quoted: bool) {
+        (self.quoted, self.len) = (quoted, 0);
+    }
 
     fn push(&mut self, more: &[u8]) {
         let end = self.len.saturating_add(more.len());

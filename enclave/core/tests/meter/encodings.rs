@@ -201,7 +201,11 @@ fn encodings_that_are_not_known_end_metering() {
 #[test]
 fn an_empty_body_is_whole_in_every_encoding() {
     for encoding in ENCODINGS {
-        assert!(!chat(encoding, b"").broken, "{encoding}");
+        let rules = Api::Chat.rules();
+        for chunks in [&[][..], &[&b""[..], b""]] {
+            let metered = read(rules, "application/json", encoding, chunks.iter().copied());
+            assert!(!metered.broken, "{encoding}");
+        }
     }
     for encoding in &ENCODINGS[..3] {
         assert!(!chat(encoding, &encode(encoding, [])).broken, "{encoding}");
