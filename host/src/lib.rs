@@ -1,1 +1,45 @@
-//! The untrusted host of Aegis: ingress, egress, control plane, ledger
+//! The untrusted host of Aegis: it authenticates clients, splices them to an enclave, answers the
+//! enclave's questions from the operator's accounts, dials providers, and keeps the ledger.
+//!
+//! It is the adversary of the threat model and also the operator's own software: nothing here can
+//! see a request or an answer, and the enclave believes none of it. What crosses the boundary is
+//! `enclave/wire/PROTOCOL.md`; what this program learns and prints is DESIGN section 7.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`config`] | the one file, read strictly |
+//! | [`ingress`] | outer TLS, CONNECT, splice to an enclave |
+//! | [`control`] | the enclave's questions and its usage reports |
+//! | [`egress`] | dialling providers by index |
+//! | [`policy`] | who may do what, and how often |
+//! | [`accounts`] | which account serves a request |
+//! | [`ledger`] | every grant and its one settlement |
+//! | [`fleet`], [`sessions`] | which enclaves answer, which sessions are open |
+//! | [`legs`], [`splice`] | the sockets between host and enclave, and copying between two |
+//! | [`events`] | what the operator sees |
+
+pub mod accounts;
+pub mod config;
+pub mod control;
+pub mod egress;
+pub mod events;
+pub mod fleet;
+mod host;
+pub mod ingress;
+pub mod keys;
+pub mod ledger;
+pub mod legs;
+pub mod policy;
+pub mod providers;
+pub mod secret;
+pub mod sessions;
+pub mod splice;
+
+pub use host::{Host, Running, StartError};
+
+/// Milliseconds since 1970, as ledger and events count time.
+pub(crate) fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // A clock before 1970 reads as 0: only the deadline of lost grants looks at it.
+    since.map_or(0, |since| since.as_millis() as u64)
+}

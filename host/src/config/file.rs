@@ -1,0 +1,105 @@
+//! The file as it is written, before any meaning is checked.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
+};
+
+use serde::Deserialize;
+
+use super::ConfigError;
+use crate::secret::Secret;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) listen: SocketAddr,
+    pub(super) ledger: PathBuf,
+    pub(super) table: Option<PathBuf>,
+    pub(super) custodies: Option<Vec<String>>,
+    pub(super) handshake_ms: Option<NonZeroU64>,
+    pub(super) usage_deadline_s: Option<NonZeroU64>,
+    pub(super) tls: Tls,
+    #[serde(default)]
+    pub(super) enclave: Vec<Enclave>,
+    #[serde(default)]
+    pub(super) key: Vec<Key>,
+    #[serde(default)]
+    pub(super) account: Vec<Account>,
+    #[serde(default)]
+    pub(super) dial: Vec<Dial>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Enclave {
+    pub(super) name: String,
+    pub(super) release: u32,
+    pub(super) unix: Option<PathBuf>,
+    pub(super) vsock_cid: Option<u32>,
+    pub(super) vhost: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) tenant: String,
+    pub(super) sha256: String,
+    pub(super) providers: Option<Vec<String>>,
+    pub(super) classes: Option<Vec<String>>,
+    pub(super) requests_per_minute: Option<NonZeroU32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Account {
+    pub(super) number: NonZeroU32,
+    pub(super) provider: String,
+    pub(super) credential_env: Option<String>,
+    pub(super) credential_file: Option<PathBuf>,
+    pub(super) credential: Option<Credential>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dial {
+    pub(super) provider: String,
+    pub(super) address: String,
+}
+
+/// A credential written into the file.
+pub(super) struct Credential(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for Credential {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(Secret::new(text)))
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<File, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let before = text.get(..at).unwrap_or_default();
+        ConfigError::Syntax {
+            line: before.matches('\n').count() + 1,
+            reason: without_values(error.message()),
+        }
+    })
+}
+
+/// A message of the parser without what stands in double quotes: a value of the wrong type is
+/// quoted there, and it could be a credential. Names of keys stand in backticks and stay.
+fn without_values(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let parts: Vec<_> = line.split('"').step_by(2).collect();
+    parts.join("...")
+}

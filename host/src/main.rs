@@ -1,0 +1,148 @@
+//! The command `aegis-host`.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use aegis_host::{
+    Host,
+    config::{Config, ConfigError, EXAMPLE},
+    events::Events,
+};
+use clap::{Parser, Subcommand};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+use tracing_subscriber::EnvFilter;
+
+/// The untrusted host of Aegis: takes clients, carries their sealed sessions to an enclave, lets
+/// the enclave use the operator's accounts, dials providers, keeps the ledger. It sees ciphertext.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGINT or SIGTERM.
+    ///
+    /// Events go to standard output, one JSON object per line: `ready` first, then what the
+    /// operator may know of each session and request. Logs go to standard error; RUST_LOG sets
+    /// their level (info without it).
+    #[command(after_help = format!("{EXIT_CODES}\n\nA whole configuration:\n\n{EXAMPLE}"))]
+    Run {
+        /// The configuration, a TOML file; relative paths in it start at its folder.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Stop when standard input ends, as a child of another program does.
+        #[arg(long)]
+        exit_with_stdin: bool,
+    },
+    /// Check a configuration and everything it names, and start nothing.
+    #[command(after_help = format!("{EXIT_CODES}\n\nA whole configuration:\n\n{EXAMPLE}"))]
+    CheckConfig {
+        /// The configuration, a TOML file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or stopped as asked
+  1  refused by a check: the ledger was changed by somebody else
+  2  usage or configuration
+  3  environment: a port, a socket or a file cannot be used";
+
+/// What the program says when it fails, and how it exits.
+struct Failure(u8, String);
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let done = match Arguments::parse().command {
+        Command::Run { config, exit_with_stdin } => {
+            load(&config).and_then(|config| run(config, exit_with_stdin))
+        }
+        Command::CheckConfig { config } => check(&config),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(code, message)) => {
+            eprintln!("aegis-host: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|error: ConfigError| {
+        let code = if error.is_environment() { 3 } else { 2 };
+        Failure(code, error.to_string())
+    })
+}
+
+fn check(path: &Path) -> Result<(), Failure> {
+    let config = load(path)?;
+    println!(
+        "{}: good; {} enclaves, {} keys, {} accounts",
+        path.display(),
+        config.enclaves.len(),
+        config.keys.0.len(),
+        config.accounts.0.len()
+    );
+    Ok(())
+}
+
+fn run(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure(3, format!("cannot start: {error}"));
+    let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
+    let events = Arc::new(Events::to(std::io::stdout()));
+    let served = runtime.block_on(serve(config, Arc::clone(&events), exit_with_stdin));
+    // Sessions that are still open end here, and their last events are written before the exit.
+    drop(runtime);
+    events.finish();
+    served
+}
+
+async fn serve(config: Config, events: Arc<Events>, exit_with_stdin: bool) -> Result<(), Failure> {
+    let environment = |error: std::io::Error| Failure(3, format!("cannot start: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(environment)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(environment)?;
+    let running = Host::start(config, events).await.map_err(|error| {
+        let code = if error.is_refusal() { 1 } else { 3 };
+        Failure(code, error.to_string())
+    })?;
+    let reason = tokio::select! {
+        () = running.serve() => "nothing is left to serve",
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+        () = stdin_ended(exit_with_stdin) => "standard input ended",
+    };
+    tracing::info!(reason, "stopping");
+    Ok(())
+}
+
+/// Waits until standard input ends, for ever when that is not asked for. Reading has a thread of
+/// its own, because a read that never returns must not hold up the exit.
+async fn stdin_ended(asked: bool) {
+    let (ended, wait) = oneshot::channel();
+    if !asked {
+        return std::future::pending().await;
+    }
+    std::thread::spawn(move || {
+        let mut space = [0; 1024];
+        while std::io::stdin().read(&mut space).is_ok_and(|read| read > 0) {}
+        // Nobody waits any more when another reason to stop came first.
+        let _ = ended.send(());
+    });
+    let _ = wait.await;
+}

@@ -1,0 +1,278 @@
+//! The control leg: grants and denials, the ledger before the answer, settlement once, and every
+//! frame that must close the channel.
+
+use aegis_wire::control::{Class, Custody, DenyCode, Frame, Grant, Hello, ToEnclave, ToHost};
+use serde_json::{Value, json};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+use crate::rig::{CREDENTIAL, Control, Rig, Setup, authorize, hello, usage};
+
+async fn up(setup: Setup) -> (Rig, Control) {
+    let mut rig = setup.start().await;
+    let control = rig.enclave.control(1).await;
+    rig.event_of("authorize").await;
+    rig.event_of("deny").await;
+    (rig, control)
+}
+
+/// Both ends of a session.
+type OpenEnds = (TlsStream<TcpStream>, UnixStream);
+
+/// A granted request in a session that stays open as long as the returned streams.
+async fn granted(rig: &mut Rig, control: &mut Control, request: u64) -> (Grant, u64, OpenEnds) {
+    let (tls, inner, session) = rig.session().await;
+    control.send(ToHost::Authorize(authorize(session, request))).await;
+    let Some(ToEnclave::Grant(grant)) = control.next().await else {
+        panic!("no grant");
+    };
+    (grant, session, (tls, inner))
+}
+
+fn boot(byte: u8) -> String {
+    hex::encode([byte; 16])
+}
+
+/// Lines of that kind, without their time.
+fn lines(rig: &Rig, kind: &str) -> Vec<Value> {
+    let mut lines = rig.setup.ledger();
+    lines.retain(|line| line["line"] == kind);
+    for line in &mut lines {
+        let fields = line.as_object_mut().unwrap();
+        assert!(fields.remove("at_ms").unwrap().is_u64());
+        fields.remove("line");
+    }
+    lines
+}
+
+#[tokio::test]
+async fn a_grant_is_on_the_ledger_when_it_arrives() {
+    let (mut rig, mut control) = up(Setup::new()).await;
+    let (grant, session, _open) = granted(&mut rig, &mut control, 1).await;
+    assert_eq!((grant.request, grant.attempt, grant.grant), (1, 1, 1));
+    assert_eq!((grant.account, grant.custody), (4, Custody::Host));
+    assert_eq!(&grant.credential[..], CREDENTIAL.as_bytes());
+    let request = format!("{}-1", boot(1));
+    let terms = json!({
+        "request": request, "attempt": 1, "session": session, "tenant": "acme", "key": "laptop",
+        "enclave": "blue", "release": 7, "provider": "openai", "class": "generate",
+        "custody": "host", "account": 4,
+    });
+    assert_eq!(lines(&rig, "grant"), [json!({ "grant": 1, "terms": terms })]);
+    rig.event_of("session").await;
+    let asked = json!({
+        "request": request, "attempt": 1, "session": session, "tenant": "acme", "key": "laptop",
+        "provider": "openai", "class": "generate", "custody": "host",
+    });
+    assert_eq!(rig.event_of("authorize").await, asked);
+    let given = json!({ "request": request, "attempt": 1, "grant": 1, "account": 4 });
+    assert_eq!(rig.event_of("grant").await, given);
+}
+
+#[tokio::test]
+async fn usage_is_settled_once_and_acknowledged_each_time() {
+    let (mut rig, mut control) = up(Setup::new()).await;
+    let (grant, _, _open) = granted(&mut rig, &mut control, 1).await;
+    control.send(ToHost::Usage(usage(grant.grant))).await;
+    assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant)));
+    let mut again = usage(grant.grant);
+    again.counts[0] = Some(1_000_000);
+    control.send(ToHost::Usage(again)).await;
+    assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant)));
+    let request = format!("{}-1", boot(1));
+    let outcome = json!({
+        "source": "provider", "status_class": 2, "counts": { "input": 11, "output": 0 },
+        "label": "mock-1", "first_byte_ms": 120, "total_ms": 4500,
+    });
+    let settle = json!({
+        "grant": 1, "request": request, "tenant": "acme", "key": "laptop", "outcome": outcome,
+    });
+    assert_eq!(lines(&rig, "settle"), [settle]);
+    for kind in ["session", "authorize", "grant"] {
+        rig.event_of(kind).await;
+    }
+    let mut shown = outcome;
+    (shown["request"], shown["grant"]) = (request.into(), 1.into());
+    assert_eq!(rig.event_of("usage").await, shown);
+}
+
+/// The deny code of one question.
+async fn denied(control: &mut Control, asked: aegis_wire::control::Authorize) -> DenyCode {
+    control.send(ToHost::Authorize(asked.clone())).await;
+    match control.next().await {
+        Some(ToEnclave::Deny(deny)) => {
+            assert_eq!((deny.request, deny.attempt), (asked.request, asked.attempt));
+            deny.code
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn denials_have_their_codes_and_leave_no_grant() {
+    let mut setup = Setup::new();
+    setup.key = "providers = [\"openai\", \"gemini\"]\nrequests_per_minute = 1".into();
+    setup.head = "custodies = [\"host\"]".into();
+    let (mut rig, mut control) = up(setup).await;
+    let (_tls, _inner, session) = rig.session().await;
+    let ask = |request| authorize(session, request);
+    let code = denied(&mut control, authorize(session + 1, 1)).await;
+    assert_eq!(code, DenyCode::Key);
+    let mut client = ask(2);
+    client.custody = Custody::Client;
+    assert_eq!(denied(&mut control, client).await, DenyCode::Custody);
+    let mut anthropic = ask(3);
+    anthropic.provider = 1;
+    assert_eq!(denied(&mut control, anthropic).await, DenyCode::Endpoint);
+    let mut file = ask(4);
+    file.class = Class::File;
+    assert_eq!(denied(&mut control, file).await, DenyCode::Endpoint);
+    let mut gemini = ask(5);
+    gemini.provider = 2;
+    assert_eq!(denied(&mut control, gemini).await, DenyCode::Account);
+    assert!(lines(&rig, "grant").is_empty());
+    control.send(ToHost::Authorize(ask(6))).await;
+    assert!(matches!(control.next().await, Some(ToEnclave::Grant(_))));
+    assert_eq!(denied(&mut control, ask(7)).await, DenyCode::Rate);
+    assert_eq!(lines(&rig, "grant").len(), 1);
+}
+
+#[tokio::test]
+async fn client_custody_gets_no_credential() {
+    let (mut rig, mut control) = up(Setup::new()).await;
+    let (_tls, _inner, session) = rig.session().await;
+    let mut asked = authorize(session, 1);
+    asked.custody = Custody::Client;
+    control.send(ToHost::Authorize(asked)).await;
+    let Some(ToEnclave::Grant(grant)) = control.next().await else {
+        panic!("no grant");
+    };
+    assert_eq!((grant.account, grant.credential.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_session_that_ended_is_unknown() {
+    let (mut rig, mut control) = up(Setup::new()).await;
+    let (tls, inner, session) = rig.session().await;
+    rig.event_of("session").await;
+    drop((tls, inner));
+    assert_eq!(rig.event_of("session").await["state"], "closed");
+    // The event is shown just before the session is forgotten; both are one drop.
+    let mut code = None;
+    for request in 1..1000 {
+        control.send(ToHost::Authorize(authorize(session, request))).await;
+        if let Some(ToEnclave::Deny(deny)) = control.next().await {
+            code = Some(deny.code);
+            break;
+        }
+    }
+    assert_eq!(code, Some(DenyCode::Key));
+}
+
+#[tokio::test]
+async fn an_enclave_cannot_speak_for_the_session_of_another() {
+    let mut setup = Setup::new();
+    setup.tail = "[[enclave]]\nname = \"green\"\nrelease = 9\nunix = \"green\"".into();
+    let (mut rig, _blue) = up(setup).await;
+    let (_tls, _inner, session) = rig.session().await;
+    let green = crate::rig::Enclave::listen(&rig.setup.path("green"));
+    let mut control = green.control(2).await;
+    assert_eq!(denied(&mut control, authorize(session, 1)).await, DenyCode::Key);
+    assert!(lines(&rig, "grant").is_empty());
+}
+
+/// Whether the host closes a fresh channel after these bytes without answering.
+async fn closes(rig: &Rig, greet: bool, bytes: &[u8]) -> bool {
+    let mut control = match greet {
+        true => rig.enclave.control(1).await,
+        false => rig.enclave.dial().await,
+    };
+    control.send_bytes(bytes).await;
+    control.next().await.is_none()
+}
+
+#[tokio::test]
+async fn every_refused_frame_closes_the_channel() {
+    let rig = Setup::new().start().await;
+    let text = include_str!("../../../enclave/wire/vectors/refused.txt");
+    let mut tried = 0;
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, bytes) = line.split_once(' ').unwrap();
+        let bytes = hex::decode(bytes).unwrap();
+        assert!(closes(&rig, true, &bytes).await, "{name} after Hello");
+        assert!(closes(&rig, false, &bytes).await, "{name} first");
+        tried += 1;
+    }
+    assert!(tried > 25, "{tried} vectors");
+}
+
+#[tokio::test]
+async fn frames_of_the_wrong_moment_close_the_channel() {
+    let rig = Setup::new().start().await;
+    let vectors = include_str!("../../../enclave/wire/vectors/protocol.txt");
+    let vector = |wanted: &str| {
+        let found = vectors.lines().find_map(|line| line.strip_prefix(wanted));
+        hex::decode(found.unwrap().trim()).unwrap()
+    };
+    let again = ToHost::Hello(hello(1)).encode().unwrap();
+    assert!(closes(&rig, true, &again).await, "a second Hello");
+    assert!(closes(&rig, false, &vector("authorize ")).await, "Authorize first");
+    assert!(closes(&rig, false, &vector("usage ")).await, "Usage first");
+    assert!(closes(&rig, true, &vector("usage ")).await, "usage of no grant");
+    assert!(closes(&rig, true, &vector("ack ")).await, "a frame of the host's own");
+    let mut beyond = authorize(1, 1);
+    beyond.provider = 999;
+    let beyond = ToHost::Authorize(beyond).encode().unwrap();
+    assert!(closes(&rig, true, &beyond).await, "a provider beyond the table");
+}
+
+#[tokio::test]
+async fn hello_must_match_version_and_table() {
+    let rig = Setup::new().start().await;
+    let wrong: [fn(&mut Hello); 2] = [|hello| hello.version = 2, |hello| hello.table[31] ^= 1];
+    for spoil in wrong {
+        let mut spoilt = hello(1);
+        spoil(&mut spoilt);
+        let bytes = ToHost::Hello(spoilt).encode().unwrap();
+        assert!(closes(&rig, false, &bytes).await);
+    }
+}
+
+#[tokio::test]
+async fn usage_of_another_boots_grant_closes_the_channel() {
+    let mut setup = Setup::new();
+    setup.tail = "[[enclave]]\nname = \"green\"\nrelease = 9\nunix = \"green\"".into();
+    let (mut rig, mut control) = up(setup).await;
+    let (grant, _, _open) = granted(&mut rig, &mut control, 1).await;
+    let green = crate::rig::Enclave::listen(&rig.setup.path("green"));
+    let mut other = green.control(2).await;
+    other.send(ToHost::Usage(usage(grant.grant))).await;
+    assert_eq!(other.next().await, None);
+    assert!(lines(&rig, "settle").is_empty());
+}
+
+#[tokio::test]
+async fn a_new_channel_of_the_same_boot_still_settles() {
+    let (mut rig, mut control) = up(Setup::new()).await;
+    let (grant, _, _open) = granted(&mut rig, &mut control, 1).await;
+    let mut next = rig.enclave.control(1).await;
+    assert_eq!(control.next().await, None, "the old channel is closed");
+    next.send(ToHost::Usage(usage(grant.grant))).await;
+    assert_eq!(next.next().await, Some(ToEnclave::Ack(grant.grant)));
+    assert_eq!(lines(&rig, "settle")[0]["outcome"]["source"], "provider");
+}
+
+#[tokio::test]
+async fn a_new_boot_settles_the_old_ones_grants_as_lost() {
+    let (mut rig, mut control) = up(Setup::new()).await;
+    let (grant, _, _open) = granted(&mut rig, &mut control, 1).await;
+    let mut next = rig.enclave.control(2).await;
+    let settled = lines(&rig, "settle");
+    assert_eq!(settled.len(), 1);
+    assert_eq!(settled[0]["grant"], grant.grant);
+    assert_eq!(settled[0]["outcome"]["source"], "lost");
+    // A word on it that comes too late changes nothing.
+    next.send(ToHost::Usage(usage(grant.grant))).await;
+    assert_eq!(next.next().await, Some(ToEnclave::Ack(grant.grant)));
+    assert_eq!(lines(&rig, "settle").len(), 1);
+}

@@ -1,0 +1,10 @@
+//! The host from outside: real sockets, real frames, a fake enclave and clients of every kind.
+#![allow(clippy::unwrap_used)]
+
+mod config;
+mod control;
+mod egress;
+mod ledger;
+mod program;
+mod rig;
+mod tunnel;

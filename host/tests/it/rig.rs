@@ -1,0 +1,335 @@
+//! What the tests stand on: a configuration in a folder of its own, a host in this process, an
+//! enclave that speaks the real frames, and a client of the outer tunnel.
+
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use aegis_host::{Host, Running, config::Config, events::Events};
+use aegis_wire::{
+    control::{Authorize, Class, Custody, Frame, Hello, Label, Source, ToEnclave, ToHost, Usage},
+    session::Preface,
+};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixListener, UnixStream},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+pub(crate) const KEY: &str = "aegis-vk-test-laptop-0123456789";
+pub(crate) const CREDENTIAL: &str = "sk-made-up-credential-canary";
+pub(crate) const TABLE: &str = include_str!("../../../enclave/providers.table");
+
+/// A deadlock ends a test; nothing is measured by it.
+const STUCK: Duration = Duration::from_secs(60);
+
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(STUCK, what).await.expect("stuck")
+}
+
+/// A folder with everything a host needs.
+pub(crate) struct Setup {
+    folder: TempDir,
+    root: CertificateDer<'static>,
+    /// Lines before the first table of the configuration.
+    pub(crate) head: String,
+    /// Lines after the entries that every test has.
+    pub(crate) tail: String,
+    /// Lines in the entry of the key.
+    pub(crate) key: String,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["router.test".to_owned()]).unwrap();
+        fs::write(folder.path().join("tls.pem"), made.cert.pem()).unwrap();
+        fs::write(folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+        Self {
+            folder,
+            root: made.cert.der().clone(),
+            head: String::new(),
+            tail: String::new(),
+            key: String::new(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes the configuration and returns its path.
+    pub(crate) fn config(&self) -> PathBuf {
+        let Self { head, tail, key, .. } = self;
+        let digest = hex::encode(Sha256::digest(KEY));
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\n{head}\n\
+             [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
+             [[enclave]]\nname = \"blue\"\nrelease = 7\nunix = \"blue\"\n\
+             [[key]]\nname = \"laptop\"\ntenant = \"acme\"\nsha256 = \"{digest}\"\n{key}\n\
+             [[account]]\nnumber = 4\nprovider = \"openai\"\ncredential = \"{CREDENTIAL}\"\n{tail}\n"
+        );
+        let path = self.path("host.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn ledger_text(&self) -> String {
+        fs::read_to_string(self.path("ledger.jsonl")).unwrap()
+    }
+
+    pub(crate) fn ledger(&self) -> Vec<Value> {
+        let text = self.ledger_text();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Starts a host in this process and an enclave beside it.
+    pub(crate) async fn start(self) -> Rig {
+        let (events, seen) = events();
+        let config = Config::load(&self.config()).unwrap();
+        let running = Host::start(config, Arc::new(events)).await.unwrap();
+        let enclave = Enclave::listen(&self.path("blue"));
+        let mut rig =
+            Rig { address: running.address, setup: self, _running: running, seen, enclave };
+        assert_eq!(rig.event().await["event"], "ready");
+        rig
+    }
+
+    /// Outer TLS to that address.
+    pub(crate) async fn tls(&self, address: SocketAddr) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let config = rustls::ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("router.test").unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        soon(connector.connect(name, tcp)).await.unwrap()
+    }
+}
+
+/// Another certificate and key, for a configuration whose halves do not fit.
+pub(crate) fn foreign_key() -> PrivatePkcs8KeyDer<'static> {
+    let made = rcgen::generate_simple_self_signed(["other.test".to_owned()]).unwrap();
+    made.signing_key.serialize_der().into()
+}
+
+/// A host, its enclave, and what it showed.
+pub(crate) struct Rig {
+    pub(crate) setup: Setup,
+    pub(crate) address: SocketAddr,
+    pub(crate) enclave: Enclave,
+    seen: UnboundedReceiver<String>,
+    _running: Running,
+}
+
+impl Rig {
+    /// The next event.
+    pub(crate) async fn event(&mut self) -> Value {
+        let line = soon(self.seen.recv()).await.expect("no more events");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next event, with its kind checked and its time taken off.
+    pub(crate) async fn event_of(&mut self, kind: &str) -> Value {
+        let mut event = self.event().await;
+        let fields = event.as_object_mut().unwrap();
+        assert!(fields.remove("at_ms").unwrap().is_u64());
+        assert_eq!(fields.remove("event").unwrap(), kind, "{fields:?}");
+        event
+    }
+
+    /// Sends a head and reads the answer's.
+    pub(crate) async fn ask(&self, head: &str) -> (TlsStream<TcpStream>, String) {
+        let mut tls = self.setup.tls(self.address).await;
+        tls.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_head(&mut tls).await;
+        (tls, answer)
+    }
+
+    /// Opens a session; the enclave's end comes with the number of its preface.
+    pub(crate) async fn session(&mut self) -> (TlsStream<TcpStream>, UnixStream, u64) {
+        let (tls, answer) = self.ask(&connect_head(KEY, "7")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let (inner, number) = self.enclave.session().await;
+        (tls, inner, number)
+    }
+}
+
+pub(crate) fn connect_head(key: &str, releases: &str) -> String {
+    format!(
+        "CONNECT enclave.aegis:443 HTTP/1.1\r\nHost: enclave.aegis:443\r\n\
+         Proxy-Authorization: Bearer {key}\r\nAegis-Releases: {releases}\r\n\r\n"
+    )
+}
+
+/// Reads up to the empty line, or to the end.
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match soon(stream.read_u8()).await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Events into a channel of lines.
+fn events() -> (Events, UnboundedReceiver<String>) {
+    struct Lines(UnboundedSender<String>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let line = String::from_utf8(bytes.into()).unwrap();
+            // A test that ended reads no more.
+            let _ = self.0.send(line);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (lines, seen) = unbounded_channel();
+    (Events::to(Lines(lines)), seen)
+}
+
+/// The enclave's side of all legs.
+pub(crate) struct Enclave {
+    folder: PathBuf,
+    sessions: UnixListener,
+}
+
+impl Enclave {
+    pub(crate) fn listen(folder: &Path) -> Self {
+        let path = folder.join("session.sock");
+        // One enclave after another lives in the same folder.
+        let _ = fs::remove_file(&path);
+        let sessions = UnixListener::bind(path).unwrap();
+        Self { folder: folder.into(), sessions }
+    }
+
+    pub(crate) async fn session(&self) -> (UnixStream, u64) {
+        let (mut stream, _) = soon(self.sessions.accept()).await.unwrap();
+        let mut preface = [0; Preface::LEN];
+        soon(stream.read_exact(&mut preface)).await.unwrap();
+        (stream, Preface::decode(&preface).unwrap().0)
+    }
+
+    /// A bare control connection.
+    pub(crate) async fn dial(&self) -> Control {
+        let stream = UnixStream::connect(self.folder.join("control.sock")).await.unwrap();
+        let received = Vec::new();
+        Control { stream, received }
+    }
+
+    /// A control channel after its `Hello`, which is up when the host takes sessions.
+    pub(crate) async fn control(&self, boot: u8) -> Control {
+        let mut control = self.dial().await;
+        control.send(ToHost::Hello(hello(boot))).await;
+        control.settled().await;
+        control
+    }
+
+    pub(crate) async fn egress(&self, frame: &[u8]) -> UnixStream {
+        let mut stream = UnixStream::connect(self.folder.join("egress.sock")).await.unwrap();
+        stream.write_all(frame).await.unwrap();
+        stream
+    }
+}
+
+pub(crate) fn hello(boot: u8) -> Hello {
+    Hello { version: 1, boot: [boot; 16], table: Sha256::digest(TABLE).into() }
+}
+
+/// One control connection.
+pub(crate) struct Control {
+    stream: UnixStream,
+    received: Vec<u8>,
+}
+
+impl Control {
+    pub(crate) async fn send(&mut self, frame: ToHost) {
+        self.send_bytes(&frame.encode().unwrap()).await;
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// The next frame, none when the host closed.
+    pub(crate) async fn next(&mut self) -> Option<ToEnclave> {
+        loop {
+            if let Some((frame, len)) = ToEnclave::decode(&self.received).unwrap() {
+                self.received.drain(..len);
+                return Some(frame);
+            }
+            match soon(self.stream.read_buf(&mut self.received)).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Waits until the host has read everything sent before: it answers a question about a session
+    /// that does not exist.
+    async fn settled(&mut self) {
+        self.send(ToHost::Authorize(authorize(0, u64::MAX))).await;
+        assert!(matches!(self.next().await, Some(ToEnclave::Deny(_))));
+    }
+}
+
+pub(crate) fn authorize(session: u64, request: u64) -> Authorize {
+    Authorize {
+        session,
+        request,
+        attempt: 1,
+        provider: 0,
+        class: Class::Generate,
+        custody: Custody::Host,
+    }
+}
+
+pub(crate) fn usage(grant: u64) -> Usage {
+    let mut counts = [None; 12];
+    (counts[0], counts[1]) = (Some(11), Some(0));
+    Usage {
+        grant,
+        status_class: 2,
+        source: Source::Provider,
+        counts,
+        label: Label::new(b"mock-1"),
+        first_byte_ms: 120,
+        total_ms: 4500,
+    }
+}
+
+/// Sends bytes one way and reads the same at the other end.
+pub(crate) async fn carries(
+    from: &mut (impl AsyncWrite + Unpin),
+    to: &mut (impl AsyncRead + Unpin),
+    bytes: &[u8],
+) {
+    let send = async {
+        from.write_all(bytes).await.unwrap();
+        from.flush().await.unwrap();
+    };
+    let mut got = vec![0; bytes.len()];
+    let receive = to.read_exact(&mut got);
+    let ((), received) = soon(async { tokio::join!(send, receive) }).await;
+    received.unwrap();
+    assert!(got == bytes);
+}
