@@ -60,7 +60,7 @@
 //! # Backends and portability
 //!
 //! Feature `aws-lc-rs` (default) is the fast one; `default-features = false, features =
-//! ["pure-rust"]` uses RustCrypto's p384 and sha2 and builds without a C compiler, with the same
+//! ["pure-rust"]` uses RustCrypto's p384 and sha2 and compiles no C, with the same
 //! verdicts. Both on: aws-lc-rs is used. The crate is `no_std` and needs `alloc`. Its public API
 //! has no type of another crate. Rust 1.95.
 
