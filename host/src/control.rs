@@ -26,7 +26,7 @@ use crate::{
     fleet::{Boot, EnclaveId},
     host::Host,
     keys::Key,
-    ledger::{self, LedgerError, Settled, Terms},
+    ledger::{LedgerError, Outcome, Settled, Terms},
     legs::Stream,
     policy::Refusal,
     sessions::Session,
@@ -84,12 +84,13 @@ async fn run(
         Err(closed) => return closed,
     };
     let name = &host.enclave(enclave).name;
-    match host.ledger().enclave_restarted(crate::now_ms(), name, boot) {
-        Ok(0) => {}
-        Ok(lost) => tracing::warn!(enclave = name, lost, "grants of an earlier boot are settled"),
+    // First, so that an earlier boot gets no further grant, then what it had is settled.
+    let attached = host.fleet.attach(enclave);
+    let lost = host.ledger().enclave_restarted(crate::now_ms(), name, boot);
+    match lost {
+        Ok(lost) => host.show_lost(lost),
         Err(error) => return error.into(),
     }
-    let attached = host.fleet.attach(enclave);
     tracing::info!(enclave = name, %boot, "control channel up");
     let mut channel = Channel { host, enclave, boot, write };
     tokio::select! {
@@ -265,12 +266,7 @@ impl Channel<'_> {
             Settled::Now(terms) => self.host.events.show(&Event::Usage {
                 request: terms.request,
                 grant: usage.grant,
-                status_class: usage.status_class,
-                source: usage.source.word(),
-                counts: ledger::counts(usage),
-                label: usage.label.as_str().to_owned(),
-                first_byte_ms: usage.first_byte_ms,
-                total_ms: usage.total_ms,
+                outcome: Outcome::reported(usage),
             }),
             Settled::Before => tracing::info!(grant = usage.grant, "usage was settled before"),
             Settled::Unknown => return Err(Closed::UnknownGrant(usage.grant)),

@@ -80,10 +80,11 @@ async fn relay(host: &Host, index: u16, mut stream: Stream) {
     let dialled = dial(&provider.address).await;
     report.outcome = dialled.as_ref().err().copied().unwrap_or(Answer::Connected);
     let told = stream.write_all(&[report.outcome as u8]).await;
-    if let (Ok(mut upstream), Ok(())) = (dialled, told) {
-        if let Err(error) = splice(&mut stream, Bytes::new(), &mut upstream, &report.moved).await {
-            tracing::debug!(provider = report.provider, %error, "egress ended early");
-        }
+    let (Ok(mut upstream), Ok(())) = (dialled, told) else {
+        return;
+    };
+    if let Err(error) = splice(&mut stream, Bytes::new(), &mut upstream, &report.moved).await {
+        tracing::debug!(provider = report.provider, %error, "egress ended early");
     }
 }
 

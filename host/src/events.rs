@@ -15,7 +15,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::ledger::Counts;
+use crate::ledger::Outcome;
 
 /// Events that may wait for the reader.
 const WAITING: usize = 8192;
@@ -100,24 +100,15 @@ pub enum Event {
         /// Ciphertext from the provider.
         bytes_from_provider: u64,
     },
-    /// The enclave settled a grant.
+    /// A grant is settled.
     Usage {
         /// As in `authorize`.
         request: String,
         /// Number in the ledger.
         grant: u64,
-        /// First digit of the status, 0 without an answer.
-        status_class: u8,
-        /// What is known.
-        source: &'static str,
-        /// Token counts that the provider reported.
-        counts: Counts,
-        /// Model label.
-        label: String,
-        /// From dispatch to the first byte of the answer.
-        first_byte_ms: u32,
-        /// From dispatch to the end.
-        total_ms: u32,
+        /// What the enclave reported, or that it is lost.
+        #[serde(flatten)]
+        outcome: Outcome,
     },
 }
 

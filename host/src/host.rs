@@ -15,7 +15,7 @@ use crate::{
     events::{Event, Events},
     fleet::{EnclaveId, Fleet},
     ingress,
-    ledger::{Ledger, LedgerError, Replayed},
+    ledger::{Ledger, LedgerError, Lost, Outcome, Replayed},
     legs::{Door, Doors, LegError},
     policy::Policy,
     providers::Providers,
@@ -134,6 +134,15 @@ impl Host {
         &self.enclaves[id.0]
     }
 
+    /// Shows grants that were settled without the enclave's word.
+    pub(crate) fn show_lost(&self, lost: Vec<Lost>) {
+        for Lost { grant, terms } in lost {
+            let (request, outcome) = (terms.request, Outcome::lost());
+            tracing::warn!(grant, request, "a grant without usage is settled as lost");
+            self.events.show(&Event::Usage { request, grant, outcome });
+        }
+    }
+
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,8 +174,7 @@ async fn sweep(host: Arc<Host>) {
         let until_ms = now_ms.saturating_sub(deadline_ms);
         let expired = host.ledger().expire(now_ms, until_ms);
         match expired {
-            Ok(0) => {}
-            Ok(lost) => tracing::warn!(lost, "grants without usage are past their deadline"),
+            Ok(lost) => host.show_lost(lost),
             Err(error) => tracing::error!(%error, "grants past their deadline stay open"),
         }
     }

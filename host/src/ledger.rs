@@ -134,6 +134,15 @@ pub struct Open {
     pub terms: Terms,
 }
 
+/// A grant that was settled without the enclave's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Its number.
+    pub grant: u64,
+    /// What it was given for.
+    pub terms: Terms,
+}
+
 /// What became of a usage report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
@@ -222,22 +231,27 @@ impl Ledger {
         at_ms: u64,
         enclave: &str,
         boot: Boot,
-    ) -> Result<usize, LedgerError> {
+    ) -> Result<Vec<Lost>, LedgerError> {
         self.lose(at_ms, |open| open.terms.enclave == enclave && !open.terms.is_of(boot))
     }
 
     /// Settles as lost what was granted at that time or before.
-    pub fn expire(&mut self, at_ms: u64, granted_until_ms: u64) -> Result<usize, LedgerError> {
+    pub fn expire(&mut self, at_ms: u64, granted_until_ms: u64) -> Result<Vec<Lost>, LedgerError> {
         self.lose(at_ms, |open| open.at_ms <= granted_until_ms)
     }
 
-    fn lose(&mut self, at_ms: u64, is_lost: impl Fn(&Open) -> bool) -> Result<usize, LedgerError> {
+    fn lose(
+        &mut self,
+        at_ms: u64,
+        is_lost: impl Fn(&Open) -> bool,
+    ) -> Result<Vec<Lost>, LedgerError> {
         let lost = self.open.iter().filter(|(_, open)| is_lost(open));
-        let lost: Vec<u64> = lost.map(|(grant, _)| *grant).collect();
-        for grant in &lost {
+        let lost: Vec<_> =
+            lost.map(|(grant, open)| Lost { grant: *grant, terms: open.terms.clone() }).collect();
+        for Lost { grant, .. } in &lost {
             self.close(at_ms, *grant, Outcome::lost())?;
         }
-        Ok(lost.len())
+        Ok(lost)
     }
 
     fn close(&mut self, at_ms: u64, grant: u64, outcome: Outcome) -> Result<(), LedgerError> {
@@ -292,7 +306,8 @@ impl Terms {
 }
 
 impl Outcome {
-    fn reported(usage: &Usage) -> Self {
+    /// As the enclave reported it.
+    pub fn reported(usage: &Usage) -> Self {
         let Usage { grant: _, status_class, source, counts: _, label, first_byte_ms, total_ms } =
             usage;
         Self {
@@ -305,7 +320,8 @@ impl Outcome {
         }
     }
 
-    fn lost() -> Self {
+    /// Without the enclave's word.
+    pub fn lost() -> Self {
         Self {
             source: LOST.into(),
             status_class: 0,
@@ -321,7 +337,7 @@ impl Outcome {
 pub const LOST: &str = "lost";
 
 /// The counts of a report, by name.
-pub fn counts(usage: &Usage) -> Counts {
+fn counts(usage: &Usage) -> Counts {
     let named = |slot: &Slot| Some((slot.word().to_owned(), usage.counts[*slot as usize]?));
     Slot::ALL.iter().filter_map(named).collect()
 }

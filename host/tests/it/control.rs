@@ -271,8 +271,35 @@ async fn a_new_boot_settles_the_old_ones_grants_as_lost() {
     assert_eq!(settled.len(), 1);
     assert_eq!(settled[0]["grant"], grant.grant);
     assert_eq!(settled[0]["outcome"]["source"], "lost");
+    for kind in ["session", "authorize", "grant"] {
+        rig.event_of(kind).await;
+    }
+    let shown = rig.event_of("usage").await;
+    assert_eq!((&shown["grant"], &shown["source"]), (&1.into(), &"lost".into()));
     // A word on it that comes too late changes nothing.
     next.send(ToHost::Usage(usage(grant.grant))).await;
     assert_eq!(next.next().await, Some(ToEnclave::Ack(grant.grant)));
     assert_eq!(lines(&rig, "settle").len(), 1);
+}
+
+#[tokio::test]
+async fn a_grant_past_its_deadline_is_lost() {
+    let mut setup = Setup::new();
+    setup.head = "usage_deadline_s = 1".into();
+    let (mut rig, mut control) = up(setup).await;
+    let (grant, _, _open) = granted(&mut rig, &mut control, 1).await;
+    for kind in ["session", "authorize", "grant"] {
+        rig.event_of(kind).await;
+    }
+    let shown = rig.event_of("usage").await;
+    assert_eq!((&shown["grant"], &shown["source"]), (&grant.grant.into(), &"lost".into()));
+    assert_eq!(lines(&rig, "settle")[0]["outcome"]["source"], "lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_without_hello_is_closed() {
+    let rig = Setup::new().start().await;
+    assert!(closes(&rig, false, b"").await, "not a byte");
+    let hello = ToHost::Hello(hello(1)).encode().unwrap();
+    assert!(closes(&rig, false, &hello[..20]).await, "a part of it");
 }

@@ -84,3 +84,11 @@ async fn anything_but_the_frame_is_closed_unanswered_and_undialled() {
     assert_eq!(soon(leg.read_u8()).await.unwrap(), 0);
     carries(&mut leg, &mut first, b"the valid one").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_without_a_whole_request_is_closed() {
+    let rig = Setup::new().start().await;
+    for len in [0, 7] {
+        assert_eq!(answer(&rig, &Egress(0).encode()[..len]).await, None, "{len} bytes");
+    }
+}

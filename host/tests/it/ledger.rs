@@ -149,10 +149,10 @@ fn grants_past_their_deadline_are_lost_exactly_once() {
     let (_folder, path) = file();
     written(&path);
     let (mut ledger, _) = Ledger::open(&path).unwrap();
-    assert_eq!(ledger.expire(9000, 1000).unwrap(), 0);
-    assert_eq!(ledger.expire(9000, 1001).unwrap(), 1);
-    assert_eq!(ledger.expire(9000, 1003).unwrap(), 1);
-    assert_eq!(ledger.expire(9000, u64::MAX).unwrap(), 0);
+    assert_eq!(ledger.expire(9000, 1000).unwrap().len(), 0);
+    assert_eq!(ledger.expire(9000, 1001).unwrap().len(), 1);
+    assert_eq!(ledger.expire(9000, 1003).unwrap().len(), 1);
+    assert_eq!(ledger.expire(9000, u64::MAX).unwrap().len(), 0);
     assert_eq!(ledger.settle(9001, BOOT, &usage(1)).unwrap(), Settled::Before);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches("\"source\":\"lost\"").count(), 2);
@@ -164,7 +164,7 @@ fn a_new_boot_loses_only_its_own_enclaves_grants() {
     written(&path);
     let (mut ledger, _) = Ledger::open(&path).unwrap();
     let other = Boot([2; 16]);
-    assert_eq!(ledger.enclave_restarted(9000, "green", other).unwrap(), 0);
-    assert_eq!(ledger.enclave_restarted(9000, "blue", BOOT).unwrap(), 0);
-    assert_eq!(ledger.enclave_restarted(9000, "blue", other).unwrap(), 2);
+    assert_eq!(ledger.enclave_restarted(9000, "green", other).unwrap().len(), 0);
+    assert_eq!(ledger.enclave_restarted(9000, "blue", BOOT).unwrap().len(), 0);
+    assert_eq!(ledger.enclave_restarted(9000, "blue", other).unwrap().len(), 2);
 }

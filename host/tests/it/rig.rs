@@ -105,8 +105,8 @@ impl Setup {
         rig
     }
 
-    /// Outer TLS to that address.
-    pub(crate) async fn tls(&self, address: SocketAddr) -> TlsStream<TcpStream> {
+    /// A client of the outer TLS, with the defaults of its library.
+    pub(crate) fn tls_client(&self) -> TlsConnector {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -115,10 +115,22 @@ impl Setup {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    pub(crate) async fn tls_by(
+        &self,
+        client: &TlsConnector,
+        address: SocketAddr,
+    ) -> TlsStream<TcpStream> {
         let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("router.test").unwrap();
-        let connector = TlsConnector::from(Arc::new(config));
-        soon(connector.connect(name, tcp)).await.unwrap()
+        soon(client.connect(name, tcp)).await.unwrap()
+    }
+
+    /// Outer TLS to that address.
+    pub(crate) async fn tls(&self, address: SocketAddr) -> TlsStream<TcpStream> {
+        self.tls_by(&self.tls_client(), address).await
     }
 }
 

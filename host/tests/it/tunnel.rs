@@ -1,5 +1,6 @@
 //! The outer tunnel: who gets through, what is told to the others, what is carried.
 
+use rustls::{HandshakeKind, ProtocolVersion};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -191,4 +192,22 @@ async fn tls_1_2_is_refused() {
     let alert = says_and_waits(&rig, &hello).await;
     // A fatal alert record and no ServerHello.
     assert_eq!((alert.first(), alert.get(5)), (Some(&21), Some(&2)), "{alert:?}");
+}
+
+#[tokio::test]
+async fn a_tls_session_cannot_be_resumed() {
+    let rig = Setup::new().start().await;
+    let client = rig.setup.tls_client();
+    for _ in 0..2 {
+        let mut tls = rig.setup.tls_by(&client, rig.address).await;
+        tls.write_all(b"GET /livez HTTP/1.1\r\nHost: router.test\r\n\r\n").await.unwrap();
+        // Tickets would have come before the answer.
+        let mut answer = Vec::new();
+        soon(tls.read_to_end(&mut answer)).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "));
+        let (_, connection) = tls.get_ref();
+        assert_eq!(connection.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(connection.tls13_tickets_received(), 0);
+    }
 }
