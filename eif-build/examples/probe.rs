@@ -48,15 +48,8 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
-    for (kind, folder) in [("devtmpfs", "/dev"), ("proc", "/proc")] {
-        mount(
-            Some(kind),
-            folder,
-            Some(kind),
-            MsFlags::empty(),
-            None::<&str>,
-        )?;
-    }
+    // For questions about files; the devices come with the ramdisk.
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)?;
     let nsm = nsm_init();
     let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, QUESTION_PORT)?;
     let mut heart = VsockStream::connect_with_cid_port(PARENT_CID, HEARTBEAT_PORT)?;
@@ -79,10 +72,7 @@ fn answer(stream: VsockStream, nsm: i32) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut question = String::new();
     reader.read_line(&mut question)?;
-    let (verb, argument) = question
-        .trim()
-        .split_once(' ')
-        .unwrap_or((question.trim(), ""));
+    let (verb, argument) = question.trim().split_once(' ').unwrap_or((question.trim(), ""));
     match verb {
         "pcrs" => writer.write_all(pcrs(nsm).as_bytes())?,
         "document" => writer.write_all(document(nsm, argument).as_bytes())?,
@@ -114,11 +104,7 @@ fn pcrs(nsm: i32) -> String {
 /// An attestation document over the nonce, both in hexadecimal.
 fn document(nsm: i32, nonce: &str) -> String {
     let nonce = hex::decode(nonce).unwrap_or_default().into();
-    let request = Request::Attestation {
-        user_data: None,
-        nonce: Some(nonce),
-        public_key: None,
-    };
+    let request = Request::Attestation { user_data: None, nonce: Some(nonce), public_key: None };
     match nsm_process_request(nsm, request) {
         Response::Attestation { document } => hex::encode(document),
         other => format!("error: {other:?}"),

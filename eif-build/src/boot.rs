@@ -16,6 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
 use std::time::Duration;
@@ -65,11 +66,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            cpus: 2,
-            memory_mib: 512,
-            heartbeat_within: Duration::from_secs(120),
-        }
+        Self { cpus: 2, memory_mib: 512, heartbeat_within: Duration::from_secs(120) }
     }
 }
 
@@ -87,9 +84,7 @@ impl Parent {
     pub fn new() -> Result<Self, Error> {
         let temporary = std::env::temp_dir();
         let builder = tempfile::Builder::new().prefix("eif").tempdir();
-        Ok(Self {
-            folder: builder.map_err(Error::file("make a folder in", &temporary))?,
-        })
+        Ok(Self { folder: builder.map_err(Error::file("make a folder in", &temporary))? })
     }
 
     /// The socket by which a host reaches the enclave: connect, send `CONNECT P\n`, read `OK n\n`.
@@ -142,19 +137,11 @@ impl Enclave {
         options: &Options,
     ) -> Result<Self, Error> {
         let heart = parent.listen(HEARTBEAT_PORT)?;
-        heart
-            .set_nonblocking(true)
-            .map_err(Error::file("use", &parent.vsock_path()))?;
+        heart.set_nonblocking(true).map_err(Error::file("use", &parent.vsock_path()))?;
         let vsock_device = start_vsock_device(tools, &parent)?;
         let started = Instant::now();
         let qemu = start_qemu(tools, image, &parent, options)?;
-        let mut enclave = Self {
-            qemu,
-            vsock_device,
-            parent,
-            started,
-            boot: Duration::ZERO,
-        };
+        let mut enclave = Self { qemu, vsock_device, parent, started, boot: Duration::ZERO };
         enclave.await_heartbeat(&heart, options.heartbeat_within)?;
         enclave.boot = enclave.started.elapsed();
         Ok(enclave)
@@ -178,25 +165,19 @@ impl Enclave {
         let path = self.parent.vsock_path();
         let io = |error: std::io::Error| Error::Boot(format!("vsock port {port}: {error}"));
         let mut stream = UnixStream::connect(&path).map_err(io)?;
-        stream
-            .write_all(format!("CONNECT {port}\n").as_bytes())
-            .map_err(io)?;
+        stream.write_all(format!("CONNECT {port}\n").as_bytes()).map_err(io)?;
         // Byte by byte: what follows the line belongs to the caller.
         let mut line = Vec::new();
         while line.last() != Some(&b'\n') {
             let mut byte = [0];
             if stream.read(&mut byte).map_err(io)? == 0 || line.len() > 64 {
-                return Err(Error::Boot(format!(
-                    "vsock port {port}: nothing listens there"
-                )));
+                return Err(Error::Boot(format!("vsock port {port}: nothing listens there")));
             }
             line.push(byte[0]);
         }
         if !line.starts_with(b"OK ") {
             let line = String::from_utf8_lossy(&line).into_owned();
-            return Err(Error::Boot(format!(
-                "vsock port {port}: the device says {line:?}"
-            )));
+            return Err(Error::Boot(format!("vsock port {port}: the device says {line:?}")));
         }
         Ok(stream)
     }
@@ -208,9 +189,7 @@ impl Enclave {
     pub fn ask(&self, port: u32, question: &str) -> Result<Vec<u8>, Error> {
         let io = |error: std::io::Error| Error::Boot(format!("vsock port {port}: {error}"));
         let mut stream = self.connect(port)?;
-        stream
-            .write_all(format!("{question}\n").as_bytes())
-            .map_err(io)?;
+        stream.write_all(format!("{question}\n").as_bytes()).map_err(io)?;
         stream.shutdown(std::net::Shutdown::Write).map_err(io)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).map_err(io)?;
@@ -258,9 +237,7 @@ impl Enclave {
         let console = self.parent.console();
         let lines: Vec<&str> = console.lines().collect();
         let tail = lines[lines.len().saturating_sub(12)..].join("\n");
-        Error::Boot(format!(
-            "heartbeat: {reason}; the console ends with:\n{tail}"
-        ))
+        Error::Boot(format!("heartbeat: {reason}; the console ends with:\n{tail}"))
     }
 }
 
@@ -291,19 +268,15 @@ fn start_vsock_device(tools: &Tools, parent: &Parent) -> Result<Running, Error> 
         socket.display(),
         parent.vsock_path().display()
     ));
-    let mut running = Running::start("vhost-device-vsock", program, &parent.file("device.log"))?;
+    let mut running = Running::start("vhost-device-vsock", &program, &parent.file("device.log"))?;
     let deadline = Instant::now() + Duration::from_secs(30);
     while !(socket.exists() && parent.vsock_path().exists()) {
         if let (_, Some(status)) = running.ended()? {
             let log = std::fs::read_to_string(parent.file("device.log")).unwrap_or_default();
-            return Err(Error::Boot(format!(
-                "vhost-device-vsock ended ({status}): {log}"
-            )));
+            return Err(Error::Boot(format!("vhost-device-vsock ended ({status}): {log}")));
         }
         if Instant::now() >= deadline {
-            return Err(Error::Boot(
-                "vhost-device-vsock made no socket within 30 s".to_owned(),
-            ));
+            return Err(Error::Boot("vhost-device-vsock made no socket within 30 s".to_owned()));
         }
         std::thread::sleep(POLL);
     }
@@ -323,10 +296,7 @@ fn start_qemu(
         "nitro-enclave,vsock=vsock,id=enclave,parent-id=i-0123456789abcdef0,\
          parent-role=arn:aws:iam::123456789012:role/aegis-test",
     );
-    program
-        .arg("-L")
-        .arg(&tools.qemu.firmware)
-        .args(["-accel", "tcg", "-cpu", "max"]);
+    program.arg("-L").arg(&tools.qemu.firmware).args(["-accel", "tcg", "-cpu", "max"]);
     program.args(["-nographic", "-no-reboot", "-monitor", "none"]);
     program.arg("-smp").arg(options.cpus.to_string());
     program.arg("-m").arg(format!("{}M", options.memory_mib));
@@ -335,26 +305,35 @@ fn start_qemu(
     // emulated clock that keeps time, the last a machine that ends at a reboot.
     program.arg("-append").arg(format!("{} reboot=t", clock()));
     program.arg("-chardev");
-    program.arg(format!(
-        "socket,id=vsock,path={}",
-        parent.file("device").display()
-    ));
-    Running::start("qemu-system-x86_64", program, &parent.file("console.log"))
+    program.arg(format!("socket,id=vsock,path={}", parent.file("device").display()));
+    Running::start("qemu-system-x86_64", &program, &parent.file("console.log"))
 }
 
 /// The host's clock rate, which the emulated CPU's time stamp counter has too.
 fn clock() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let mhz = info
-        .lines()
-        .find_map(|line| line.strip_prefix("cpu MHz")?.split(": ").nth(1));
+    let mhz = info.lines().find_map(|line| line.strip_prefix("cpu MHz")?.split(": ").nth(1));
     match mhz.and_then(|mhz| mhz.trim().parse::<f64>().ok()) {
         Some(mhz) => format!("tsc_early_khz={:.0} tsc=reliable", mhz * 1000.0),
         None => String::new(),
     }
 }
 
-/// A program that ends with its value.
+/// Runs its arguments until they end or standard input does. A parent that is killed cannot kill its
+/// children, but its end of a pipe closes.
+const LEASH: &str = r#"
+exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+{ read -r _ <&3; kill -KILL "$child"; } 2>/dev/null &
+watcher=$!
+wait "$child"
+status=$?
+kill "$watcher" 2>/dev/null
+exit "$status"
+"#;
+
+/// A program that ends with its value, or with this process.
 #[derive(Debug)]
 struct Running {
     name: &'static str,
@@ -362,22 +341,18 @@ struct Running {
 }
 
 impl Running {
-    fn start(
-        name: &'static str,
-        mut program: std::process::Command,
-        log: &Path,
-    ) -> Result<Self, Error> {
+    fn start(name: &'static str, program: &Command, log: &Path) -> Result<Self, Error> {
         let output = File::create(log).map_err(Error::file("write", log))?;
         let errors = output.try_clone().map_err(Error::file("write", log))?;
-        let child = program
-            .stdin(Stdio::null())
+        let child = command::program("sh")
+            .args(["-c", LEASH, "sh"])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
             .spawn()
-            .map_err(|source| Error::Spawn {
-                program: name.to_owned(),
-                source,
-            })?;
+            .map_err(|source| Error::Spawn { program: name.to_owned(), source })?;
         Ok(Self { name, child })
     }
 
@@ -392,8 +367,46 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only for a program that has ended already.
-        let _ = self.child.kill();
+        drop(self.child.stdin.take());
+        // Fails only for a program that has been waited for already.
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn shell(script: &str, log: &Path) -> Running {
+        let mut program = command::program("sh");
+        program.args(["-c", script]);
+        Running::start("shell", &program, log).unwrap()
+    }
+
+    #[test]
+    fn a_program_ends_with_its_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let running = shell("echo $$; exec sleep 1000", &log);
+        let process = loop {
+            if let Ok(number) = std::fs::read_to_string(&log).unwrap().trim().parse::<u32>() {
+                break format!("/proc/{number}/comm");
+            }
+            std::thread::yield_now();
+        };
+        assert!(Path::new(&process).exists());
+        drop(running);
+        assert!(!Path::new(&process).exists());
+    }
+
+    #[test]
+    fn its_status_is_passed_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = shell("exit 7", &folder.path().join("log"));
+        let status = running.child.wait().unwrap();
+        assert_eq!(status.code(), Some(7));
+        assert_eq!(running.ended().unwrap(), ("shell", Some(status)));
     }
 }

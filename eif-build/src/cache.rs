@@ -47,11 +47,7 @@ impl Cache {
     /// # Errors
     /// When neither variable nor home says where.
     pub fn of_environment() -> Result<Self, Error> {
-        let path = |name| {
-            std::env::var_os(name)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        };
+        let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let root = path("AEGIS_CACHE")
             .or_else(|| path("XDG_CACHE_HOME").map(|p| p.join("aegis")))
             .or_else(|| path("HOME").map(|p| p.join(".cache/aegis")))
@@ -96,7 +92,9 @@ impl Cache {
         if path.is_dir() {
             return Ok(path);
         }
-        let lock_path = path.with_extension("lock");
+        let mut lock_path = path.clone().into_os_string();
+        lock_path.push(".lock");
+        let lock_path = PathBuf::from(lock_path);
         let lock = File::create(&lock_path).map_err(Error::file("write", &lock_path))?;
         lock.lock().map_err(Error::file("lock", &lock_path))?;
         if path.is_dir() {
@@ -125,15 +123,11 @@ impl Cache {
 /// # Errors
 /// What the file system says.
 pub fn write_atomically(path: &Path, data: &[u8]) -> Result<(), Error> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::file("make", folder))?;
     let file = tempfile::NamedTempFile::new_in(folder).map_err(Error::file("write in", folder))?;
     fs::write(file.path(), data).map_err(Error::file("write", path))?;
-    file.persist(path)
-        .map_err(|e| Error::file("write", path)(e.error))?;
+    file.persist(path).map_err(|e| Error::file("write", path)(e.error))?;
     Ok(())
 }
 
@@ -160,10 +154,7 @@ mod tests {
         let write = |at: &Path| fs::write(at.join("x"), "1").map_err(Error::file("write", at));
         let first = cache.entry("part", &key, write).unwrap();
         assert_eq!(fs::read(first.join("x")).unwrap(), b"1");
-        assert_eq!(
-            cache.entry("part", &key, |_| Err(failure())).unwrap(),
-            first
-        );
+        assert_eq!(cache.entry("part", &key, |_| Err(failure())).unwrap(), first);
     }
 
     #[test]
@@ -178,13 +169,7 @@ mod tests {
         assert!(cache.entry("part", &key, half).is_err());
         assert!(!cache.path("part", &key).exists());
         assert!(
-            cache
-                .entry("part", &key, |_| Ok(()))
-                .unwrap()
-                .read_dir()
-                .unwrap()
-                .next()
-                .is_none()
+            cache.entry("part", &key, |_| Ok(())).unwrap().read_dir().unwrap().next().is_none()
         );
     }
 

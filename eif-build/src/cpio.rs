@@ -123,23 +123,11 @@ pub fn read(archive: &[u8]) -> Result<Tree, CpioError> {
         }
         let node = match raw.mode {
             FOLDER => Node::Folder,
-            EXECUTABLE => Node::File {
-                data: raw.data.to_vec(),
-                executable: true,
-            },
-            PLAIN => Node::File {
-                data: raw.data.to_vec(),
-                executable: false,
-            },
-            DEVICE => Node::CharacterDevice {
-                major: raw.device.0,
-                minor: raw.device.1,
-            },
+            EXECUTABLE => Node::File { data: raw.data.to_vec(), executable: true },
+            PLAIN => Node::File { data: raw.data.to_vec(), executable: false },
+            DEVICE => Node::CharacterDevice { major: raw.device.0, minor: raw.device.1 },
             mode => {
-                return Err(CpioError::Mode {
-                    path: raw.path,
-                    mode,
-                });
+                return Err(CpioError::Mode { path: raw.path, mode });
             }
         };
         tree.insert(raw.path, node);
@@ -153,14 +141,12 @@ pub fn read(archive: &[u8]) -> Result<Tree, CpioError> {
 fn check_path(tree: &Tree, path: &str) -> Result<(), CpioError> {
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && part != TRAILER;
     if !path.split('/').all(plain) || path.contains('\0') {
-        return Err(CpioError::Path {
-            path: path.to_owned(),
-        });
+        return Err(CpioError::Path { path: path.to_owned() });
     }
     match path.rsplit_once('/') {
-        Some((folder, _)) if tree.get(folder) != Some(&Node::Folder) => Err(CpioError::Parent {
-            path: path.to_owned(),
-        }),
+        Some((folder, _)) if tree.get(folder) != Some(&Node::Folder) => {
+            Err(CpioError::Parent { path: path.to_owned() })
+        }
         _ => Ok(()),
     }
 }
@@ -173,17 +159,13 @@ fn entry(
     device: (u32, u32),
     data: &[u8],
 ) -> Result<(), CpioError> {
-    let too_large = |_| CpioError::TooLarge {
-        path: path.to_owned(),
-    };
+    let too_large = |_| CpioError::TooLarge { path: path.to_owned() };
     let size = u32::try_from(data.len()).map_err(too_large)?;
     let links = if mode == FOLDER { 2 } else { 1 };
     let (major, minor) = device;
     let name_size = path.len() as u32 + 1;
     // Inode, mode, user, group, links, time, size, device of the file system, device, name, check.
-    let fields = [
-        inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0,
-    ];
+    let fields = [inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0];
     archive.extend(b"070701");
     for field in fields {
         archive.extend(format!("{field:08X}").bytes());
@@ -212,9 +194,7 @@ struct RawEntry<'a> {
 impl<'a> RawEntry<'a> {
     fn parse(archive: &'a [u8], at: usize) -> Result<Self, CpioError> {
         let damaged = CpioError::Damaged { at };
-        let header = archive
-            .get(at..at + ENTRY_HEADER_BYTES)
-            .ok_or(damaged.clone())?;
+        let header = archive.get(at..at + ENTRY_HEADER_BYTES).ok_or(damaged.clone())?;
         let field = |index: usize| {
             let digits = &header[6 + 8 * index..14 + 8 * index];
             let digits = std::str::from_utf8(digits).map_err(|_| damaged.clone())?;
@@ -229,13 +209,7 @@ impl<'a> RawEntry<'a> {
         let data_end = data_begin + field(6)? as usize;
         let data = archive.get(data_begin..data_end).ok_or(damaged.clone())?;
         let device = (field(9)?, field(10)?);
-        Ok(Self {
-            path,
-            mode: field(1)?,
-            device,
-            data,
-            end: data_end.next_multiple_of(4),
-        })
+        Ok(Self { path, mode: field(1)?, device, data, end: data_end.next_multiple_of(4) })
     }
 }
 
@@ -248,24 +222,9 @@ mod tests {
     fn tree() -> Tree {
         Tree::from([
             ("dev".to_owned(), Node::Folder),
-            (
-                "dev/console".to_owned(),
-                Node::CharacterDevice { major: 5, minor: 1 },
-            ),
-            (
-                "init".to_owned(),
-                Node::File {
-                    data: b"\x7fELF.".to_vec(),
-                    executable: true,
-                },
-            ),
-            (
-                "table".to_owned(),
-                Node::File {
-                    data: b"a b".to_vec(),
-                    executable: false,
-                },
-            ),
+            ("dev/console".to_owned(), Node::CharacterDevice { major: 5, minor: 1 }),
+            ("init".to_owned(), Node::File { data: b"\x7fELF.".to_vec(), executable: true }),
+            ("table".to_owned(), Node::File { data: b"a b".to_vec(), executable: false }),
         ])
     }
 
@@ -282,11 +241,7 @@ mod tests {
         for at in 0..archive.len() {
             let mut flipped = archive.clone();
             flipped[at] ^= 1;
-            assert_ne!(
-                read(&flipped),
-                Ok(tree()),
-                "byte {at} flipped without effect"
-            );
+            assert_ne!(read(&flipped), Ok(tree()), "byte {at} flipped without effect");
         }
     }
 
@@ -317,14 +272,9 @@ mod tests {
     #[test]
     fn paths_are_plain_and_their_folders_listed() {
         for path in ["", "/init", "a//b", "../x", "a/.", "dev/", "a\0b", TRAILER] {
-            let tree = Tree::from([
-                ("a".to_owned(), Node::Folder),
-                (path.to_owned(), Node::Folder),
-            ]);
-            assert!(
-                matches!(write(&tree), Err(CpioError::Path { .. })),
-                "{path:?} accepted"
-            );
+            let tree =
+                Tree::from([("a".to_owned(), Node::Folder), (path.to_owned(), Node::Folder)]);
+            assert!(matches!(write(&tree), Err(CpioError::Path { .. })), "{path:?} accepted");
         }
         let orphan = Tree::from([("dev/console".to_owned(), Node::Folder)]);
         assert!(matches!(write(&orphan), Err(CpioError::Parent { .. })));

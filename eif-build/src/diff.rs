@@ -63,12 +63,7 @@ impl fmt::Display for Difference {
             What::Text { left, right } | What::Kind { left, right } => {
                 write!(f, ": {left:?} against {right:?}")
             }
-            What::Bytes {
-                offset,
-                count,
-                left_bytes,
-                right_bytes,
-            } => write!(
+            What::Bytes { offset, count, left_bytes, right_bytes } => write!(
                 f,
                 ": first differs at offset {offset}; {count} bytes differ in the common length; \
                  {left_bytes} against {right_bytes} bytes"
@@ -81,34 +76,19 @@ impl fmt::Display for Difference {
 pub fn between(left: &Eif, right: &Eif) -> Vec<Difference> {
     let mut found = Vec::new();
     let mut section = |section: &str, what: Option<What>| {
-        found.extend(what.map(|what| Difference {
-            section: section.to_owned(),
-            file: None,
-            what,
-        }));
+        found.extend(what.map(|what| Difference { section: section.to_owned(), file: None, what }));
     };
     section("kernel", bytes(&left.kernel, &right.kernel));
-    section(
-        "command line",
-        text(left.command_line.as_bytes(), right.command_line.as_bytes()),
-    );
+    section("command line", text(left.command_line.as_bytes(), right.command_line.as_bytes()));
     section("metadata", text(&left.metadata, &right.metadata));
     for index in 0..left.ramdisks.len().max(right.ramdisks.len()) {
         let name = format!("ramdisk {index}");
         match (left.ramdisks.get(index), right.ramdisks.get(index)) {
             (Some(left), Some(right)) => found.extend(ramdisk(&name, left, right)),
             (Some(_), None) => {
-                found.push(Difference {
-                    section: name,
-                    file: None,
-                    what: What::OnlyLeft,
-                });
+                found.push(Difference { section: name, file: None, what: What::OnlyLeft });
             }
-            _ => found.push(Difference {
-                section: name,
-                file: None,
-                what: What::OnlyRight,
-            }),
+            _ => found.push(Difference { section: name, file: None, what: What::OnlyRight }),
         }
     }
     found
@@ -119,11 +99,7 @@ fn ramdisk(section: &str, left: &[u8], right: &[u8]) -> Vec<Difference> {
     let (Ok(left_tree), Ok(right_tree)) = (cpio::read(left), cpio::read(right)) else {
         let what = bytes(left, right);
         return what
-            .map(|what| Difference {
-                section: section.to_owned(),
-                file: None,
-                what,
-            })
+            .map(|what| Difference { section: section.to_owned(), file: None, what })
             .into_iter()
             .collect();
     };
@@ -134,11 +110,7 @@ fn ramdisk(section: &str, left: &[u8], right: &[u8]) -> Vec<Difference> {
         .into_iter()
         .filter_map(|path| {
             let what = node(left_tree.get(path), right_tree.get(path))?;
-            Some(Difference {
-                section: section.to_owned(),
-                file: Some(path.clone()),
-                what,
-            })
+            Some(Difference { section: section.to_owned(), file: Some(path.clone()), what })
         })
         .collect()
 }
@@ -150,31 +122,18 @@ fn node(left: Option<&Node>, right: Option<&Node>) -> Option<What> {
         (None, None) => None,
         (Some(left), Some(right)) if left == right => None,
         (
-            Some(Node::File {
-                data: left,
-                executable: left_mode,
-            }),
-            Some(Node::File {
-                data: right,
-                executable: right_mode,
-            }),
+            Some(Node::File { data: left, executable: left_mode }),
+            Some(Node::File { data: right, executable: right_mode }),
         ) if left_mode == right_mode => bytes(left, right),
-        (Some(left), Some(right)) => Some(What::Kind {
-            left: kind(left),
-            right: kind(right),
-        }),
+        (Some(left), Some(right)) => Some(What::Kind { left: kind(left), right: kind(right) }),
     }
 }
 
 fn kind(node: &Node) -> String {
     match node {
         Node::Folder => "folder".to_owned(),
-        Node::File {
-            executable: true, ..
-        } => "executable file".to_owned(),
-        Node::File {
-            executable: false, ..
-        } => "plain file".to_owned(),
+        Node::File { executable: true, .. } => "executable file".to_owned(),
+        Node::File { executable: false, .. } => "plain file".to_owned(),
         Node::CharacterDevice { major, minor } => format!("character device {major}:{minor}"),
     }
 }
@@ -182,10 +141,9 @@ fn kind(node: &Node) -> String {
 fn text(left: &[u8], right: &[u8]) -> Option<What> {
     match (std::str::from_utf8(left), std::str::from_utf8(right)) {
         _ if left == right => None,
-        (Ok(left), Ok(right)) => Some(What::Text {
-            left: left.to_owned(),
-            right: right.to_owned(),
-        }),
+        (Ok(left), Ok(right)) => {
+            Some(What::Text { left: left.to_owned(), right: right.to_owned() })
+        }
         _ => bytes(left, right),
     }
 }
@@ -196,16 +154,9 @@ pub fn bytes(left: &[u8], right: &[u8]) -> Option<What> {
         return None;
     }
     let pairs = || left.iter().zip(right);
-    let offset = pairs()
-        .position(|(l, r)| l != r)
-        .unwrap_or(left.len().min(right.len()));
+    let offset = pairs().position(|(l, r)| l != r).unwrap_or(left.len().min(right.len()));
     let count = pairs().filter(|(l, r)| l != r).count();
-    Some(What::Bytes {
-        offset,
-        count,
-        left_bytes: left.len(),
-        right_bytes: right.len(),
-    })
+    Some(What::Bytes { offset, count, left_bytes: left.len(), right_bytes: right.len() })
 }
 
 #[cfg(test)]
@@ -233,14 +184,8 @@ mod tests {
     fn said(change: impl Fn(&mut Parts)) -> Vec<String> {
         let mut changed = parts();
         change(&mut changed);
-        let (left, right) = (
-            image::assemble(parts()).unwrap(),
-            image::assemble(changed).unwrap(),
-        );
-        between(&left, &right)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let (left, right) = (image::assemble(parts()).unwrap(), image::assemble(changed).unwrap());
+        between(&left, &right).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -252,10 +197,8 @@ mod tests {
     fn a_byte_of_a_file_is_found_where_it_stands() {
         assert_eq!(
             said(|p| p.init[5] ^= 1),
-            [
-                "ramdisk 1: /init: first differs at offset 5; 1 bytes differ in the common length; \
-              14 against 14 bytes"
-            ]
+            ["ramdisk 1: /init: first differs at offset 5; 1 bytes differ in the common length; \
+              14 against 14 bytes"]
         );
     }
 
@@ -274,10 +217,7 @@ mod tests {
     #[test]
     fn text_is_shown_as_text() {
         let said = said(|p| p.command_line.push_str(" debug"));
-        assert_eq!(
-            said,
-            ["command line: \"reboot=k\" against \"reboot=k debug\""]
-        );
+        assert_eq!(said, ["command line: \"reboot=k\" against \"reboot=k debug\""]);
     }
 
     #[test]
@@ -287,14 +227,7 @@ mod tests {
         right.ramdisks[0][0] = b'x';
         let found = between(&left, &right);
         assert_eq!(found.len(), 1);
-        assert!(matches!(
-            found[0].what,
-            What::Bytes {
-                offset: 0,
-                count: 1,
-                ..
-            }
-        ));
+        assert!(matches!(found[0].what, What::Bytes { offset: 0, count: 1, .. }));
     }
 
     #[test]
@@ -302,13 +235,7 @@ mod tests {
         let left = image::assemble(parts()).unwrap();
         let mut right = left.clone();
         right.ramdisks.push(Vec::new());
-        assert_eq!(
-            between(&left, &right)[0].to_string(),
-            "ramdisk 2: only in the second image"
-        );
-        assert_eq!(
-            between(&right, &left)[0].to_string(),
-            "ramdisk 2: only in the first image"
-        );
+        assert_eq!(between(&left, &right)[0].to_string(), "ramdisk 2: only in the second image");
+        assert_eq!(between(&right, &left)[0].to_string(), "ramdisk 2: only in the first image");
     }
 }

@@ -128,11 +128,7 @@ impl Eif {
             (SectionKind::CommandLine, self.command_line.as_bytes()),
             (SectionKind::Metadata, self.metadata.as_slice()),
         ];
-        sections.extend(
-            self.ramdisks
-                .iter()
-                .map(|r| (SectionKind::Ramdisk, r.as_slice())),
-        );
+        sections.extend(self.ramdisks.iter().map(|r| (SectionKind::Ramdisk, r.as_slice())));
         sections
     }
 
@@ -143,9 +139,7 @@ impl Eif {
     pub fn to_bytes(&self) -> Result<Vec<u8>, EifError> {
         let sections = self.sections();
         if sections.len() > MAX_SECTIONS {
-            return Err(EifError::SectionCount {
-                found: sections.len(),
-            });
+            return Err(EifError::SectionCount { found: sections.len() });
         }
         let mut bytes = header(&sections);
         for (kind, data) in &sections {
@@ -173,9 +167,7 @@ impl Eif {
             sections.push((kind, data));
         }
         if end != bytes.len() {
-            return Err(EifError::Trailing {
-                count: bytes.len() - end,
-            });
+            return Err(EifError::Trailing { count: bytes.len() - end });
         }
         let (found, expected) = (be_u32(bytes, CRC_OFFSET), checksum(bytes));
         if found != expected {
@@ -231,11 +223,7 @@ fn parse_header(bytes: &[u8]) -> Result<usize, EifError> {
     }
     let fixed = [
         ("version", u64::from(be_u16(bytes, 4)), u64::from(VERSION)),
-        (
-            "flags",
-            u64::from(be_u16(bytes, 6)),
-            u64::from(FLAGS_X86_64),
-        ),
+        ("flags", u64::from(be_u16(bytes, 6)), u64::from(FLAGS_X86_64)),
         ("memory", be_u64(bytes, 8), DEFAULT_MEMORY_BYTES),
         ("CPUs", be_u64(bytes, 16), DEFAULT_CPUS),
         ("reserved field", u64::from(be_u16(bytes, 24)), 0),
@@ -243,11 +231,7 @@ fn parse_header(bytes: &[u8]) -> Result<usize, EifError> {
     ];
     for (field, found, expected) in fixed {
         if found != expected {
-            return Err(EifError::Header {
-                field,
-                found,
-                expected,
-            });
+            return Err(EifError::Header { field, found, expected });
         }
     }
     for index in count..MAX_SECTIONS {
@@ -255,11 +239,7 @@ fn parse_header(bytes: &[u8]) -> Result<usize, EifError> {
             let found = be_u64(bytes, at);
             if found != 0 {
                 let field = "table entry of a section that is not there";
-                return Err(EifError::Header {
-                    field,
-                    found,
-                    expected: 0,
-                });
+                return Err(EifError::Header { field, found, expected: 0 });
             }
         }
     }
@@ -272,16 +252,9 @@ fn parse_section(
     index: usize,
     begin: usize,
 ) -> Result<(SectionKind, &[u8]), EifError> {
-    let (found, size_bytes) = (
-        be_u64(bytes, offset_of(index)),
-        be_u64(bytes, size_of(index)),
-    );
+    let (found, size_bytes) = (be_u64(bytes, offset_of(index)), be_u64(bytes, size_of(index)));
     if found != begin as u64 {
-        return Err(EifError::SectionOffset {
-            index,
-            found,
-            expected: begin as u64,
-        });
+        return Err(EifError::SectionOffset { index, found, expected: begin as u64 });
     }
     let too_long = EifError::SectionSize { index, size_bytes };
     let Some(rest) = bytes[begin..].split_at_checked(SECTION_HEADER_BYTES) else {
@@ -303,26 +276,17 @@ fn parse_section(
     };
     if code != expected.code() {
         let name = SectionKind::from_code(code).map_or("unknown", SectionKind::name);
-        return Err(EifError::SectionKind {
-            index,
-            code,
-            name,
-            expected: expected.name(),
-        });
+        return Err(EifError::SectionKind { index, code, name, expected: expected.name() });
     }
     Ok((expected, data))
 }
 
 fn from_sections(sections: &[(SectionKind, &[u8])]) -> Result<Eif, EifError> {
     let [(_, kernel), (_, command_line), (_, metadata), ramdisks @ ..] = sections else {
-        return Err(EifError::Incomplete {
-            found: sections.len(),
-        });
+        return Err(EifError::Incomplete { found: sections.len() });
     };
     if ramdisks.is_empty() {
-        return Err(EifError::Incomplete {
-            found: sections.len(),
-        });
+        return Err(EifError::Incomplete { found: sections.len() });
     }
     Ok(Eif {
         kernel: kernel.to_vec(),

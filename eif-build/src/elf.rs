@@ -34,9 +34,7 @@ const PT_INTERP: u32 = 3;
 /// When it cannot.
 pub fn check_static_pie(program: &[u8]) -> Result<(), ElfError> {
     let u16_at = |at: usize| -> Option<u16> {
-        Some(u16::from_le_bytes(
-            program.get(at..at + 2)?.try_into().ok()?,
-        ))
+        Some(u16::from_le_bytes(program.get(at..at + 2)?.try_into().ok()?))
     };
     // Class 64, little-endian.
     if program.get(..6) != Some(b"\x7fELF\x02\x01") {
@@ -49,21 +47,11 @@ pub fn check_static_pie(program: &[u8]) -> Result<(), ElfError> {
     if u16_at(16) != Some(ET_DYN) {
         return Err(ElfError::Fixed);
     }
-    let begin = program
-        .get(32..40)
-        .and_then(|b| b.try_into().ok())
-        .map(u64::from_le_bytes);
-    let begin = begin
-        .and_then(|b| usize::try_from(b).ok())
-        .ok_or(ElfError::NotElf)?;
-    let (size, count) = (
-        u16_at(54).ok_or(ElfError::NotElf)?,
-        u16_at(56).ok_or(ElfError::NotElf)?,
-    );
+    let begin = program.get(32..40).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    let begin = begin.and_then(|b| usize::try_from(b).ok()).ok_or(ElfError::NotElf)?;
+    let (size, count) = (u16_at(54).ok_or(ElfError::NotElf)?, u16_at(56).ok_or(ElfError::NotElf)?);
     for index in 0..usize::from(count) {
-        let at = index
-            .checked_mul(usize::from(size))
-            .and_then(|n| n.checked_add(begin));
+        let at = index.checked_mul(usize::from(size)).and_then(|n| n.checked_add(begin));
         let kind = at.and_then(|at| program.get(at..at.checked_add(4)?));
         let kind = kind.and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
         if kind.ok_or(ElfError::NotElf)? == PT_INTERP {
@@ -101,10 +89,7 @@ mod tests {
     fn this_test_is_dynamically_linked() {
         let me = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(check_static_pie(&me), Err(ElfError::Dynamic));
-        assert_eq!(
-            check_static_pie(&program(PT_INTERP)),
-            Err(ElfError::Dynamic)
-        );
+        assert_eq!(check_static_pie(&program(PT_INTERP)), Err(ElfError::Dynamic));
     }
 
     #[test]
@@ -112,10 +97,7 @@ mod tests {
         assert_eq!(check_static_pie(b"#!/bin/sh\n"), Err(ElfError::NotElf));
         let mut arm = program(1);
         arm[18] = 183;
-        assert_eq!(
-            check_static_pie(&arm),
-            Err(ElfError::Machine { machine: 183 })
-        );
+        assert_eq!(check_static_pie(&arm), Err(ElfError::Machine { machine: 183 }));
         let mut fixed = program(1);
         fixed[16] = 2;
         assert_eq!(check_static_pie(&fixed), Err(ElfError::Fixed));
@@ -124,10 +106,7 @@ mod tests {
     #[test]
     fn no_truncation_is_read_past_its_end() {
         for length in 0..program(1).len() - 52 {
-            assert!(
-                check_static_pie(&program(1)[..length]).is_err(),
-                "{length} bytes accepted"
-            );
+            assert!(check_static_pie(&program(1)[..length]).is_err(), "{length} bytes accepted");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Aegis' own layout of an image: which files stand in which ramdisk, and the metadata.
 //!
-//! Ramdisk 0 is the platform: mount points and two device nodes. Ramdisk 1 is the program: `/init`
+//! Ramdisk 0 is the platform: mount points and three device nodes. Ramdisk 1 is the program: `/init`
 //! and the files it reads. So PCR1 changes with the platform and PCR2 with the program, and nothing
 //! else is there: no shell, no libc, no package manager.
 
@@ -13,6 +13,9 @@ use crate::cpio::CpioError;
 use crate::cpio::Node;
 use crate::cpio::Tree;
 use crate::eif::Eif;
+
+/// Minor number of `/dev/nsm` (its major is that of all miscellaneous devices, 10).
+pub const NSM_MINOR: u32 = 256;
 
 /// What an image is made of.
 #[derive(Clone, Debug)]
@@ -39,57 +42,33 @@ pub struct Parts {
 /// When a program file has a path instead of a plain name.
 pub fn assemble(parts: Parts) -> Result<Eif, CpioError> {
     let metadata = metadata(&parts);
-    let ramdisks = vec![
-        cpio::write(&platform())?,
-        cpio::write(&program(parts.init, parts.program_files))?,
-    ];
-    Ok(Eif {
-        kernel: parts.kernel,
-        command_line: parts.command_line,
-        metadata,
-        ramdisks,
-    })
+    let ramdisks =
+        vec![cpio::write(&platform())?, cpio::write(&program(parts.init, parts.program_files))?];
+    Ok(Eif { kernel: parts.kernel, command_line: parts.command_line, metadata, ramdisks })
 }
 
-/// Mount points, and the two devices that must be there before `/init` has mounted anything: the
-/// kernel opens the console for PID 1, and without one Rust's runtime opens `/dev/null` three times
-/// or aborts.
+/// Mount points, and the devices that are there before `/init` has mounted anything, so that it need
+/// not. The kernel opens the console for PID 1, and where there is none Rust's runtime opens
+/// `/dev/null` three times or aborts. The security module's driver takes the first minor number that
+/// the kernel gives away; `aegis-eif boot-test` compares it with `/proc/misc`.
 fn platform() -> Tree {
     let mut tree: Tree = ["dev", "proc", "sys", "tmp"]
         .into_iter()
         .map(|path| (path.to_owned(), Node::Folder))
         .collect();
-    tree.insert(
-        "dev/console".to_owned(),
-        Node::CharacterDevice { major: 5, minor: 1 },
-    );
-    tree.insert(
-        "dev/null".to_owned(),
-        Node::CharacterDevice { major: 1, minor: 3 },
-    );
+    for (name, major, minor) in [("console", 5, 1), ("null", 1, 3), ("nsm", 10, NSM_MINOR)] {
+        let node = Node::CharacterDevice { major, minor };
+        tree.insert(format!("dev/{name}"), node);
+    }
     tree
 }
 
 fn program(init: Vec<u8>, files: BTreeMap<String, Vec<u8>>) -> Tree {
     let mut tree: Tree = files
         .into_iter()
-        .map(|(path, data)| {
-            (
-                path,
-                Node::File {
-                    data,
-                    executable: false,
-                },
-            )
-        })
+        .map(|(path, data)| (path, Node::File { data, executable: false }))
         .collect();
-    tree.insert(
-        "init".to_owned(),
-        Node::File {
-            data: init,
-            executable: true,
-        },
-    );
+    tree.insert("init".to_owned(), Node::File { data: init, executable: true });
     tree
 }
 

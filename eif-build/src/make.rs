@@ -81,9 +81,7 @@ pub fn again_elsewhere(
     recipe: &Recipe,
     fresh_kernel: bool,
 ) -> Result<Made, Error> {
-    let work = context
-        .cache
-        .work_folder("built-again-in-another-folder-")?;
+    let work = context.cache.work_folder("built-again-in-another-folder-")?;
     let program = match &recipe.init {
         Some(path) => path.clone(),
         None => enclave::elsewhere(context, &recipe.source, &recipe.program, work.path())?,
@@ -104,18 +102,14 @@ pub fn require_same(first: &Made, second: &Made) -> Result<(), Error> {
         return Err(Error::Differs(lines.join("\n")));
     }
     if first.bytes != second.bytes {
-        return Err(Error::Differs(
-            "the image files differ though their content does not".into(),
-        ));
+        return Err(Error::Differs("the image files differ though their content does not".into()));
     }
     if first.release != second.release {
         let texts = [&first.release, &second.release].map(|r| r.to_bytes());
         let texts = texts.map(|t| String::from_utf8_lossy(&t).into_owned());
         let pairs = texts[0].lines().zip(texts[1].lines()).find(|(l, r)| l != r);
         let (left, right) = pairs.unwrap_or(("fewer fields", "more fields"));
-        return Err(Error::Differs(format!(
-            "release.json: {left} against {right}"
-        )));
+        return Err(Error::Differs(format!("release.json: {left} against {right}")));
     }
     Ok(())
 }
@@ -145,25 +139,16 @@ fn assemble(
     let image = image::assemble(Parts {
         kernel_version: kernel_version(&kernel_bytes).unwrap_or_else(|| "unknown".to_owned()),
         kernel: kernel_bytes,
-        command_line: recipe
-            .command_line
-            .clone()
-            .unwrap_or_else(|| pinned_line.to_owned()),
+        command_line: recipe.command_line.clone().unwrap_or_else(|| pinned_line.to_owned()),
         init,
         program_files: BTreeMap::new(),
         name: recipe.program.name.clone(),
         version: version.clone(),
     })?;
-    let bytes = image.to_bytes().map_err(|source| Error::Eif {
-        path: "the new image".into(),
-        source,
-    })?;
+    let bytes =
+        image.to_bytes().map_err(|source| Error::Eif { path: "the new image".into(), source })?;
     let origin = origin(context, recipe, &pin, &read(&config)?, version)?;
-    Ok(Made {
-        release: Release::new(&image, &bytes, origin),
-        image,
-        bytes,
-    })
+    Ok(Made { release: Release::new(&image, &bytes, origin), image, bytes })
 }
 
 fn origin(
@@ -193,11 +178,7 @@ fn origin(
                 Some(_) => None,
                 None => Some(program_source(recipe)?),
             },
-            packages: if built {
-                toolchain::check(context)?
-            } else {
-                BTreeMap::new()
-            },
+            packages: if built { toolchain::check(context)? } else { BTreeMap::new() },
         },
     })
 }

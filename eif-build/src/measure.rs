@@ -70,11 +70,7 @@ impl Measurements {
 
 impl fmt::Display for Measurements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "PCR0 {}\nPCR1 {}\nPCR2 {}",
-            self.pcr0, self.pcr1, self.pcr2
-        )
+        write!(f, "PCR0 {}\nPCR1 {}\nPCR2 {}", self.pcr0, self.pcr1, self.pcr2)
     }
 }
 
@@ -96,10 +92,7 @@ mod tests {
         // SHA-384(48 zeros || SHA-384("kernelreboot=k")), by coreutils:
         // (head -c48 /dev/zero; printf kernelreboot=k | sha384sum | xxd -r -p) | sha384sum
         let pcr = Pcr::extended_by(&[b"kernel", b"reboot=k"]);
-        assert_eq!(
-            pcr.to_string(),
-            include_str!("../tests/data/pcr-of-two-parts.txt").trim()
-        );
+        assert_eq!(pcr.to_string(), include_str!("../tests/data/pcr-of-two-parts.txt").trim());
     }
 
     #[test]

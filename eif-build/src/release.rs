@@ -64,10 +64,7 @@ pub struct Digest {
 impl Digest {
     /// Of `data`.
     pub fn of(data: &[u8]) -> Self {
-        Self {
-            bytes: data.len() as u64,
-            sha256: sha256_hex(data),
-        }
+        Self { bytes: data.len() as u64, sha256: sha256_hex(data) }
     }
 }
 
@@ -180,16 +177,10 @@ impl Release {
     /// # Errors
     /// When it is not a release of this format.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let refused = |reason| Error::Configuration {
-            path: path.to_path_buf(),
-            reason,
-        };
+        let refused = |reason| Error::Configuration { path: path.to_path_buf(), reason };
         let release: Self = serde_json::from_slice(bytes).map_err(|e| refused(e.to_string()))?;
         if release.format != FORMAT {
-            return Err(refused(format!(
-                "format is {:?}, expected {FORMAT:?}",
-                release.format
-            )));
+            return Err(refused(format!("format is {:?}, expected {FORMAT:?}", release.format)));
         }
         Ok(release)
     }
@@ -206,11 +197,7 @@ impl Release {
             ("pcr0", &self.pcr0, measured.pcr0.to_string()),
             ("pcr1", &self.pcr1, measured.pcr1.to_string()),
             ("pcr2", &self.pcr2, measured.pcr2.to_string()),
-            (
-                "command_line",
-                &self.command_line,
-                image.command_line.clone(),
-            ),
+            ("command_line", &self.command_line, image.command_line.clone()),
         ];
         for (field, said, is) in fields {
             if *said != is {

@@ -9,14 +9,8 @@ use crate::eif::Eif;
 /// Byte strings, and what their presence means. Only ramdisks are looked at: the kernel has names
 /// of files that it would run if they were there.
 const FORBIDDEN: [(&str, &str); 12] = [
-    (
-        "aegis-dev-attester",
-        "the development attester is linked in",
-    ),
-    (
-        "aegis_dev_attester",
-        "the development attester is linked in",
-    ),
+    ("aegis-dev-attester", "the development attester is linked in"),
+    ("aegis_dev_attester", "the development attester is linked in"),
     (".mock.aegis.test", "mock rows of the development table"),
     ("/bin/sh", "a shell, or a program that starts one"),
     ("/bin/bash", "a shell, or a program that starts one"),
@@ -44,16 +38,8 @@ pub struct Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            ramdisk,
-            offset,
-            text,
-            meaning,
-        } = self;
-        write!(
-            f,
-            "ramdisk {ramdisk} has {text:?} at offset {offset}: {meaning}"
-        )
+        let Self { ramdisk, offset, text, meaning } = self;
+        write!(f, "ramdisk {ramdisk} has {text:?} at offset {offset}: {meaning}")
     }
 }
 
@@ -64,12 +50,7 @@ pub fn forbidden(image: &Eif) -> Vec<Finding> {
         for (text, meaning) in FORBIDDEN {
             let mut windows = data.windows(text.len());
             if let Some(offset) = windows.position(|w| w == text.as_bytes()) {
-                found.push(Finding {
-                    ramdisk,
-                    offset,
-                    text,
-                    meaning,
-                });
+                found.push(Finding { ramdisk, offset, text, meaning });
             }
         }
     }
@@ -93,23 +74,12 @@ mod tests {
     fn each_forbidden_string_is_found() {
         for (text, meaning) in FORBIDDEN {
             let found = forbidden(&image(&format!("..{text}..")));
-            assert_eq!(
-                found,
-                [Finding {
-                    ramdisk: 1,
-                    offset: 2,
-                    text,
-                    meaning
-                }]
-            );
+            assert_eq!(found, [Finding { ramdisk: 1, offset: 2, text, meaning }]);
         }
     }
 
     #[test]
     fn an_ordinary_program_passes() {
-        assert_eq!(
-            forbidden(&image("/aegis/enclave/src/main.rs /cargo/registry/src")),
-            []
-        );
+        assert_eq!(forbidden(&image("/aegis/enclave/src/main.rs /cargo/registry/src")), []);
     }
 }

@@ -17,9 +17,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -88,11 +86,7 @@ fn an_image_from_parts_describes_itself() {
     let image = Eif::parse(&bytes).unwrap();
     let text = std::fs::read(out.join("release.json")).unwrap();
     let release = Release::parse(Path::new("release.json"), &text).unwrap();
-    assert_eq!(
-        release.to_bytes(),
-        text,
-        "read and written again, the bytes are the same"
-    );
+    assert_eq!(release.to_bytes(), text, "read and written again, the bytes are the same");
     release.check_image(&image, &bytes).unwrap();
     assert_eq!(release.number, Some(7));
     let digest = aegis_eif::cache::sha256_hex(b"rows");
@@ -112,32 +106,20 @@ fn a_manifest_of_another_image_is_refused() {
     std::fs::copy(two.join("release.json"), one.join("release.json")).unwrap();
     let output = bench.run(&["check", one.to_str().unwrap(), "--source=/"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        said(&output).contains("release.json says image.sha256"),
-        "{}",
-        said(&output)
-    );
+    assert!(said(&output).contains("release.json says image.sha256"), "{}", said(&output));
 }
 
 #[test]
 fn diff_names_file_offset_and_measurements() {
     let bench = Bench::new();
     let table = bench.write("table", b"rows");
-    let one = bench
-        .build("one", &bench.init("init1", b"one"), &table)
-        .join("aegis.eif");
-    let two = bench
-        .build("two", &bench.init("init2", b"onx"), &table)
-        .join("aegis.eif");
+    let one = bench.build("one", &bench.init("init1", b"one"), &table).join("aegis.eif");
+    let two = bench.build("two", &bench.init("init2", b"onx"), &table).join("aegis.eif");
     let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
     let output = bench.run(&["diff", one, two]);
     assert_eq!(output.status.code(), Some(1));
     assert!(shown(&output).starts_with("ramdisk 1: /init: first differs at offset 66;"));
-    assert!(
-        said(&output).contains("other measurements: PCR0, PCR2\n"),
-        "{}",
-        said(&output)
-    );
+    assert!(said(&output).contains("other measurements: PCR0, PCR2\n"), "{}", said(&output));
     let output = bench.run(&["diff", one, one]);
     assert_eq!(output.status.code(), Some(0));
     assert!(shown(&output).starts_with("equal, PCR0 "));
@@ -154,11 +136,7 @@ fn an_init_that_cannot_run_is_a_usage_error() {
         &format!("--init={}", shell.display()),
     ]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        said(&output).contains("cannot be /init: not a 64-bit ELF"),
-        "{}",
-        said(&output)
-    );
+    assert!(said(&output).contains("cannot be /init: not a 64-bit ELF"), "{}", said(&output));
 }
 
 #[test]
@@ -177,9 +155,6 @@ fn exit_codes_tell_refusal_usage_and_environment_apart() {
 fn a_manifest_with_an_unknown_field_is_refused() {
     let text = br#"{"format":"aegis-release/1","extra":1}"#;
     let error = Release::parse(Path::new("release.json"), text).unwrap_err();
-    assert!(
-        error.to_string().contains("unknown field `extra`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("unknown field `extra`"), "{error}");
     assert_eq!(error.exit_code(), 2);
 }

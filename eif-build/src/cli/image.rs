@@ -59,25 +59,17 @@ pub(super) fn check(
 ) -> Result<(), Error> {
     let (image_path, release_path) = (folder.join("aegis.eif"), folder.join("release.json"));
     let bytes = read(&image_path)?;
-    let image = Eif::parse(&bytes).map_err(|source| Error::Eif {
-        path: image_path.clone(),
-        source,
-    })?;
+    let image =
+        Eif::parse(&bytes).map_err(|source| Error::Eif { path: image_path.clone(), source })?;
     let release = Release::parse(&release_path, &read(&release_path)?)?;
     release.check_image(&image, &bytes)?;
     let mut recipe = recipe(arguments)?;
     recipe.number = release.number;
-    let given = Made {
-        image,
-        bytes,
-        release,
-    };
+    let given = Made { image, bytes, release };
     let rebuilt = make::again_elsewhere(context, &recipe, fresh_kernel)?;
     make::require_same(&given, &rebuilt)?;
     if read(&release_path)? != rebuilt.release.to_bytes() {
-        return Err(Error::Differs(
-            "release.json has the same content in another form".into(),
-        ));
+        return Err(Error::Differs("release.json has the same content in another form".into()));
     }
     println!("image reproducible: yes, PCR0 {}", given.release.pcr0);
     Ok(())
@@ -85,9 +77,7 @@ pub(super) fn check(
 
 fn recipe(arguments: RecipeArguments) -> Result<Recipe, Error> {
     let source = arguments.program.source.source;
-    let source = source
-        .canonicalize()
-        .map_err(Error::file("find", &source))?;
+    let source = source.canonicalize().map_err(Error::file("find", &source))?;
     let standard_table = source.join("enclave/providers.table");
     Ok(Recipe {
         program: program(arguments.program.program),
@@ -95,9 +85,7 @@ fn recipe(arguments: RecipeArguments) -> Result<Recipe, Error> {
         kernel: arguments.kernel.zip(arguments.kernel_config),
         init: arguments.init,
         command_line: arguments.command_line,
-        provider_table: arguments
-            .table
-            .or(standard_table.exists().then_some(standard_table)),
+        provider_table: arguments.table.or(standard_table.exists().then_some(standard_table)),
         number: arguments.number,
         source,
     })
@@ -124,10 +112,7 @@ fn require_clean(made: &Made) -> Result<(), Error> {
         return Err(Error::Unfit(lines.join("; ")));
     }
     if made.bytes.len() > LARGEST_IMAGE_BYTES {
-        let reason = format!(
-            "{} bytes, the bar is {LARGEST_IMAGE_BYTES}",
-            made.bytes.len()
-        );
+        let reason = format!("{} bytes, the bar is {LARGEST_IMAGE_BYTES}", made.bytes.len());
         return Err(Error::Unfit(reason));
     }
     Ok(())
@@ -144,11 +129,7 @@ fn write(made: &Made, out: &Path) -> Result<(), Error> {
 
 /// Sizes, for whoever watches the image grow.
 fn report(made: &Made, out: &Path) {
-    println!(
-        "{}: {} bytes",
-        out.join("aegis.eif").display(),
-        made.bytes.len()
-    );
+    println!("{}: {} bytes", out.join("aegis.eif").display(), made.bytes.len());
     for section in &made.release.sections {
         println!("  {:<12} {:>9} bytes", section.kind, section.digest.bytes);
     }

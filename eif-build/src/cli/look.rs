@@ -29,10 +29,7 @@ pub(super) fn diff(left: &Path, right: &Path) -> Result<(), Error> {
     for difference in &differences {
         println!("{difference}");
     }
-    let (left, right) = (
-        Measurements::of(&left_image),
-        Measurements::of(&right_image),
-    );
+    let (left, right) = (Measurements::of(&left_image), Measurements::of(&right_image));
     let moved: Vec<&str> = [
         ("PCR0", left.pcr0 != right.pcr0),
         ("PCR1", left.pcr1 != right.pcr1),
@@ -48,8 +45,5 @@ pub(super) fn diff(left: &Path, right: &Path) -> Result<(), Error> {
 }
 
 pub(super) fn image(path: &Path) -> Result<Eif, Error> {
-    Eif::parse(&read(path)?).map_err(|source| Error::Eif {
-        path: path.to_path_buf(),
-        source,
-    })
+    Eif::parse(&read(path)?).map_err(|source| Error::Eif { path: path.to_path_buf(), source })
 }

@@ -1,6 +1,7 @@
 //! The command line: what each subcommand is for, with its options, and which function does it.
 
 mod boot;
+mod boot_test;
 mod image;
 mod look;
 mod parts;
@@ -202,36 +203,26 @@ struct RecipeArguments {
 /// Does what the arguments say.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Error> {
     let context = || -> Result<Context, Error> {
-        Ok(Context {
-            cache: Cache::of_environment()?,
-            any_toolchain: arguments.any_toolchain,
-        })
+        Ok(Context { cache: Cache::of_environment()?, any_toolchain: arguments.any_toolchain })
     };
     match arguments.command {
-        Command::Image {
-            recipe,
-            out,
-            fresh_kernel,
-        } => image::twice(&context()?, recipe, &out, fresh_kernel),
+        Command::Image { recipe, out, fresh_kernel } => {
+            image::twice(&context()?, recipe, &out, fresh_kernel)
+        }
         Command::Build { recipe, out } => image::once(&context()?, recipe, &out),
-        Command::Check {
-            folder,
-            recipe,
-            fresh_kernel,
-        } => image::check(&context()?, recipe, &folder, fresh_kernel),
+        Command::Check { folder, recipe, fresh_kernel } => {
+            image::check(&context()?, recipe, &folder, fresh_kernel)
+        }
         Command::Pcrs { image, json } => look::pcrs(&image, json),
         Command::Diff { left, right } => look::diff(&left, &right),
         Command::Kernel { repin: true, .. } => parts::repin(&context()?),
         Command::Kernel { variant, twice, .. } => parts::kernel(&context()?, variant, twice),
         Command::Program { program } => parts::program(&context()?, &program),
         Command::Tools => parts::tools(&context()?),
-        Command::Boot {
-            image,
-            console,
-            memory_mib,
-            cpus,
-        } => boot::boot(&context()?, &image, console, memory_mib, cpus),
-        Command::BootTest { source } => boot::test(&context()?, &source.source),
+        Command::Boot { image, console, memory_mib, cpus } => {
+            boot::boot(&context()?, &image, console, memory_mib, cpus)
+        }
+        Command::BootTest { source } => boot_test::run(&context()?, &source.source),
         Command::Oracle { source, image } => {
             parts::oracle(&context()?, &source.source, image.as_deref())
         }

@@ -38,11 +38,7 @@ pub(super) fn program(context: &Context, arguments: &ProgramArguments) -> Result
 
 pub(super) fn tools(context: &Context) -> Result<(), Error> {
     let tools = Tools::get(context)?;
-    println!(
-        "{}\n{}",
-        tools.qemu.program.display(),
-        tools.vsock_device.display()
-    );
+    println!("{}\n{}", tools.qemu.program.display(), tools.vsock_device.display());
     Ok(())
 }
 
@@ -51,18 +47,14 @@ pub(super) fn oracle(context: &Context, source: &Path, image: Option<&Path>) -> 
     apt::ensure(context, &["libssl-dev", "pkg-config", "gcc"])?;
     say("running the tests against AWS's image library (the first time builds it, minutes)");
     let folder = source.join("eif-build/oracle");
-    let folder = folder
-        .canonicalize()
-        .map_err(Error::file("find", &folder))?;
+    let folder = folder.canonicalize().map_err(Error::file("find", &folder))?;
     let mut cargo = command::background("cargo");
     for name in ["CARGO_HOME", "RUSTUP_TOOLCHAIN"] {
         if let Some(value) = std::env::var_os(name) {
             cargo.env(name, value);
         }
     }
-    cargo
-        .current_dir(&folder)
-        .args(["test", "--locked", "--target-dir"]);
+    cargo.current_dir(&folder).args(["test", "--locked", "--target-dir"]);
     cargo.arg(context.cache.root().join("oracle-target"));
     if let Some(image) = image {
         let image = image.canonicalize().map_err(Error::file("find", image))?;

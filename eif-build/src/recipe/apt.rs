@@ -20,10 +20,9 @@ pub fn installed(package: &str) -> Result<Option<String>, Error> {
     let mut query = command::program("dpkg-query");
     query.args(["--show", "--showformat", format, package]);
     match command::capture(&mut query) {
-        Ok(text) => Ok(text
-            .lines()
-            .find_map(|line| line.strip_prefix("installed "))
-            .map(str::to_owned)),
+        Ok(text) => {
+            Ok(text.lines().find_map(|line| line.strip_prefix("installed ")).map(str::to_owned))
+        }
         // dpkg-query ends with an error for a package it has never heard of.
         Err(Error::Command { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -44,16 +43,11 @@ pub fn ensure(context: &Context, packages: &[&str]) -> Result<(), Error> {
     if missing.is_empty() {
         return Ok(());
     }
-    say(&format!(
-        "installing Debian packages: {}",
-        missing.join(" ")
-    ));
+    say(&format!("installing Debian packages: {}", missing.join(" ")));
     let log = context.cache.root().join("apt.log");
     refresh_index(context, missing[0], &log)?;
     let mut install = apt_get(context)?;
-    install
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(&missing);
+    install.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
     command::run(&mut install, &log)
 }
 
@@ -73,10 +67,7 @@ pub fn download(
         let log = context.cache.root().join("apt.log");
         refresh_index(context, package, &log)?;
         let mut fetch = apt_get(context)?;
-        fetch
-            .current_dir(folder)
-            .arg("download")
-            .arg(format!("{package}={version}"));
+        fetch.current_dir(folder).arg("download").arg(format!("{package}={version}"));
         command::run(&mut fetch, &log)?;
         let path = only_file(folder)?;
         check_digest(package, &crate::recipe::read(&path)?, sha256)?;
@@ -111,11 +102,7 @@ pub fn newest(context: &Context, package: &str) -> Result<(String, String), Erro
     refresh_index(context, package, &context.cache.root().join("apt.log"))?;
     let mut show = command::program("apt-cache");
     let text = command::capture(show.args(["show", "--no-all-versions", package]))?;
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|l| l.strip_prefix(name))
-            .map(str::to_owned)
-    };
+    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::to_owned);
     match (field("Version: "), field("SHA256: ")) {
         (Some(version), Some(sha256)) => Ok((version, sha256)),
         _ => Err(Error::Configuration {

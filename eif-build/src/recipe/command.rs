@@ -16,22 +16,12 @@ const TAIL_LINES: usize = 12;
 pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.env_clear().stdin(Stdio::null());
-    for name in [
-        "PATH",
-        "HOME",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "RUSTUP_HOME",
-    ] {
+    for name in ["PATH", "HOME", "http_proxy", "https_proxy", "no_proxy", "RUSTUP_HOME"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
-    command
-        .env("LC_ALL", "C")
-        .env("TZ", "UTC")
-        .env("SOURCE_DATE_EPOCH", "0");
+    command.env("LC_ALL", "C").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", "0");
     command
 }
 
@@ -54,20 +44,13 @@ pub fn run(command: &mut Command, log: &Path) -> Result<(), Error> {
         .stdout(output)
         .stderr(errors)
         .status()
-        .map_err(|source| Error::Spawn {
-            program: describe(command),
-            source,
-        })?;
+        .map_err(|source| Error::Spawn { program: describe(command), source })?;
     if status.success() {
         return Ok(());
     }
     let text = std::fs::read(log).map_err(Error::file("read", log))?;
     let tail = tail(&String::from_utf8_lossy(&text));
-    Err(Error::Command {
-        program: describe(command),
-        status: status.to_string(),
-        tail,
-    })
+    Err(Error::Command { program: describe(command), status: status.to_string(), tail })
 }
 
 /// Runs to the end and hands back standard output.
@@ -75,10 +58,8 @@ pub fn run(command: &mut Command, log: &Path) -> Result<(), Error> {
 /// # Errors
 /// When it cannot be started or ends with anything but success.
 pub fn capture(command: &mut Command) -> Result<String, Error> {
-    let output = command.output().map_err(|source| Error::Spawn {
-        program: describe(command),
-        source,
-    })?;
+    let output =
+        command.output().map_err(|source| Error::Spawn { program: describe(command), source })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -91,10 +72,7 @@ pub fn capture(command: &mut Command) -> Result<String, Error> {
 
 fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn tail(text: &str) -> String {
@@ -114,25 +92,17 @@ mod tests {
         let mut command = program("sh");
         command.args(["-c", "seq 100; exit 7"]);
         let error = run(&mut command, &folder.path().join("log")).unwrap_err();
-        let Error::Command { status, tail, .. } = error else {
-            panic!("{error}")
-        };
+        let Error::Command { status, tail, .. } = error else { panic!("{error}") };
         assert_eq!(status, "exit status: 7");
-        assert!(
-            tail.starts_with("89\n") && tail.ends_with("\n100"),
-            "{tail}"
-        );
+        assert!(tail.starts_with("89\n") && tail.ends_with("\n100"), "{tail}");
     }
 
     #[test]
     fn the_callers_environment_stays_outside() {
         // PATH is needed to find anything; everything else that compilers look at is absent.
         let text = capture(program("env").env("ADDED", "1")).unwrap();
-        let names: Vec<&str> = text
-            .lines()
-            .filter_map(|l| l.split_once('='))
-            .map(|p| p.0)
-            .collect();
+        let names: Vec<&str> =
+            text.lines().filter_map(|l| l.split_once('=')).map(|p| p.0).collect();
         assert!(names.contains(&"ADDED"));
         assert!(!names.contains(&"CARGO_MANIFEST_DIR"), "{names:?}");
     }
@@ -140,10 +110,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let error = capture(&mut program("aegis-no-such-program")).unwrap_err();
-        assert!(
-            error.to_string().contains("aegis-no-such-program"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("aegis-no-such-program"), "{error}");
         assert_eq!(error.exit_code(), 3);
     }
 }

@@ -36,42 +36,24 @@ pub struct Program {
 impl Program {
     /// What production images hold.
     pub fn enclave() -> Self {
-        Self {
-            package: "aegis-enclave".into(),
-            kind: "bin",
-            name: "aegis-enclave".into(),
-        }
+        Self { package: "aegis-enclave".into(), kind: "bin", name: "aegis-enclave".into() }
     }
 
     /// The same with the development attester, for images that run under QEMU.
     pub fn development_enclave() -> Self {
         let name = "aegis-enclave-dev".to_owned();
-        Self {
-            package: name.clone(),
-            kind: "bin",
-            name,
-        }
+        Self { package: name.clone(), kind: "bin", name }
     }
 
     /// The program of the boot test: answers questions about the machine it runs on.
     pub fn probe() -> Self {
-        Self {
-            package: "aegis-eif".into(),
-            kind: "example",
-            name: "probe".into(),
-        }
+        Self { package: "aegis-eif".into(), kind: "example", name: "probe".into() }
     }
 }
 
 /// Flags as release.json records them: folders under the names they are mapped to.
 pub fn recorded_flags() -> Vec<String> {
-    flags(
-        "$SOURCE",
-        "$CARGO_HOME",
-        "$TARGET_DIR",
-        "$SYSROOT",
-        "$RUSTC_COMMIT",
-    )
+    flags("$SOURCE", "$CARGO_HOME", "$TARGET_DIR", "$SYSROOT", "$RUSTC_COMMIT")
 }
 
 /// Builds in `source`; cargo's output stays in the cache, so that only what changed is built again.
@@ -114,22 +96,11 @@ fn build(
     let source = source.canonicalize().map_err(Error::file("find", source))?;
     let home = cargo_home(work)?;
     let target = work.join("target");
-    say(&format!(
-        "building {} in {}",
-        program.name,
-        source.display()
-    ));
+    say(&format!("building {} in {}", program.name, source.display()));
     let mut cargo = command::background("cargo");
     cargo.current_dir(&source).env("CARGO_HOME", &home);
     set_flags(&mut cargo, &source, &home, &target)?;
-    cargo.args([
-        "build",
-        "--locked",
-        "--release",
-        "--target",
-        TARGET,
-        "--target-dir",
-    ]);
+    cargo.args(["build", "--locked", "--release", "--target", TARGET, "--target-dir"]);
     cargo.arg(&target).args(["--package", &program.package]);
     cargo.arg(format!("--{}", program.kind)).arg(&program.name);
     command::run(&mut cargo, &work.join("build.log"))?;
@@ -138,10 +109,8 @@ fn build(
         "example" => folder.join("examples").join(&program.name),
         _ => folder.join(&program.name),
     };
-    elf::check_static_pie(&read(&built)?).map_err(|e| Error::Configuration {
-        path: built.clone(),
-        reason: e.to_string(),
-    })?;
+    elf::check_static_pie(&read(&built)?)
+        .map_err(|e| Error::Configuration { path: built.clone(), reason: e.to_string() })?;
     Ok(built)
 }
 
@@ -157,17 +126,10 @@ fn set_flags(
     };
     let sysroot = rustc("--print sysroot")?.trim().to_owned();
     let verbose = rustc("-vV")?;
-    let commit = verbose
-        .lines()
-        .find_map(|l| l.strip_prefix("commit-hash: "));
+    let commit = verbose.lines().find_map(|l| l.strip_prefix("commit-hash: "));
     let (home, target) = (home.display().to_string(), target.display().to_string());
-    let flags = flags(
-        &source.display().to_string(),
-        &home,
-        &target,
-        &sysroot,
-        commit.unwrap_or("unknown"),
-    );
+    let flags =
+        flags(&source.display().to_string(), &home, &target, &sysroot, commit.unwrap_or("unknown"));
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     cargo.env("CC", GCC).env("CARGO_INCREMENTAL", "0");
     let c_flags = format!("-ffile-prefix-map={home}=/cargo -ffile-prefix-map={target}=/target");
@@ -209,10 +171,7 @@ fn copy_source(from: &Path, to: &Path) -> Result<(), Error> {
         let entry = entry.map_err(Error::file("read", from))?;
         let (path, name) = (entry.path(), entry.file_name());
         let kind = entry.file_type().map_err(Error::file("read", &path))?;
-        if [".git", "target", "node_modules"]
-            .iter()
-            .any(|skipped| name == *skipped)
-        {
+        if [".git", "target", "node_modules"].iter().any(|skipped| name == *skipped) {
             continue;
         }
         if kind.is_dir() {

@@ -75,11 +75,7 @@ fn declarations(kconfig: &str) -> Vec<String> {
     let name = |line: &str| {
         let mut words = line.split_whitespace();
         let keyword = words.next()?;
-        keywords
-            .contains(&keyword)
-            .then(|| words.next())
-            .flatten()
-            .map(str::to_owned)
+        keywords.contains(&keyword).then(|| words.next()).flatten().map(str::to_owned)
     };
     kconfig.lines().filter_map(name).collect()
 }
@@ -114,10 +110,7 @@ mod tests {
         let text = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x=y\"\n";
         assert_eq!(parse(text)["C"], "\"x=y\"");
         let none: Vec<String> = Vec::new();
-        assert_eq!(
-            differences(&parse(text), &parse(text), &declared(&["A", "B", "C"])),
-            none
-        );
+        assert_eq!(differences(&parse(text), &parse(text), &declared(&["A", "B", "C"])), none);
     }
 
     #[test]

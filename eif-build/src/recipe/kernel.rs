@@ -38,17 +38,8 @@ pub const PATCHES: [(&str, &str); 1] = [(
 /// Raised when the logic below changes what comes out.
 const RECIPE: &str = "1";
 /// Tools of the kernel's build system that leave no trace in its output.
-const PACKAGES: [&str; 9] = [
-    "make",
-    "flex",
-    "bison",
-    "bc",
-    "libelf-dev",
-    "patch",
-    "xz-utils",
-    "gzip",
-    "dpkg",
-];
+const PACKAGES: [&str; 9] =
+    ["make", "flex", "bison", "bc", "libelf-dev", "patch", "xz-utils", "gzip", "dpkg"];
 
 /// Which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -152,11 +143,7 @@ pub fn once(context: &Context, variant: Variant) -> Result<Kernel, Error> {
         let work = context.cache.work_folder("kernel-build-")?;
         build(context, &pin, variant, work.path(), folder)
     })?;
-    Ok(Kernel {
-        image: entry.join("bzImage"),
-        config: entry.join("config"),
-        toolchain,
-    })
+    Ok(Kernel { image: entry.join("bzImage"), config: entry.join("config"), toolchain })
 }
 
 /// The same, after a second build in another folder gave the same bytes. The outcome is kept in the
@@ -168,29 +155,21 @@ pub fn once(context: &Context, variant: Variant) -> Result<Kernel, Error> {
 pub fn twice(context: &Context, variant: Variant, afresh: bool) -> Result<Kernel, Error> {
     let kernel = once(context, variant)?;
     let first = read(&kernel.image)?;
-    let proof = kernel
-        .image
-        .with_file_name("same-bytes-from-another-folder");
+    let proof = kernel.image.with_file_name("same-bytes-from-another-folder");
     let digest = sha256_hex(&first);
     if !afresh && fs::read_to_string(&proof).is_ok_and(|text| text == digest) {
         return Ok(kernel);
     }
     say("building the kernel again in another folder");
     let pin = Pin::compiled_in()?;
-    let work = context
-        .cache
-        .work_folder("another-folder-for-the-same-kernel-")?;
+    let work = context.cache.work_folder("another-folder-for-the-same-kernel-")?;
     let out = context.cache.work_folder("kernel-again-")?;
     build(context, &pin, variant, work.path(), out.path())?;
     for name in ["bzImage", "config"] {
         let (left, right) = (kernel.image.with_file_name(name), out.path().join(name));
         if let Some(what) = diff::bytes(&read(&left)?, &read(&right)?) {
             let section = format!("kernel {name}");
-            let difference = diff::Difference {
-                section,
-                file: None,
-                what,
-            };
+            let difference = diff::Difference { section, file: None, what };
             return Err(Error::Differs(difference.to_string()));
         }
     }
@@ -203,9 +182,7 @@ pub fn twice(context: &Context, variant: Variant, afresh: bool) -> Result<Kernel
 /// # Errors
 /// When the index does not have the package.
 pub fn repin(context: &Context) -> Result<String, Error> {
-    let Source {
-        package, archive, ..
-    } = Pin::compiled_in()?.source;
+    let Source { package, archive, .. } = Pin::compiled_in()?.source;
     let (version, sha256) = apt::newest(context, &package)?;
     let release = version.split('-').next().unwrap_or(&version).to_owned();
     Ok(format!(
@@ -244,15 +221,10 @@ fn build(
     let tree = unpack(context, &pin.source, work)?;
     apply_patches(&tree, &PATCHES)?;
     configure(&tree, variant, work)?;
-    say(&format!(
-        "building the {} kernel {} (minutes)",
-        variant.name(),
-        pin.source.release
-    ));
+    say(&format!("building the {} kernel {} (minutes)", variant.name(), pin.source.release));
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let mut make = make("nice", &tree);
-    make.args(["-n", "10", "make", "-s", "bzImage"])
-        .arg(format!("-j{jobs}"));
+    make.args(["-n", "10", "make", "-s", "bzImage"]).arg(format!("-j{jobs}"));
     command::run(&mut make, &work.join("build.log"))?;
     for (from, to) in [("arch/x86/boot/bzImage", "bzImage"), (".config", "config")] {
         let from = tree.join(from);
@@ -273,8 +245,7 @@ fn unpack(context: &Context, source: &Source, work: &Path) -> Result<PathBuf, Er
     let tree = work.join("linux");
     fs::create_dir(&tree).map_err(Error::file("make", &tree))?;
     let mut tar = command::program("tar");
-    tar.arg("-xf")
-        .arg(work.join("package").join(&source.archive));
+    tar.arg("-xf").arg(work.join("package").join(&source.archive));
     command::run(tar.args(["--strip-components=1", "-C"]).arg(&tree), &log)?;
     Ok(tree)
 }
@@ -303,11 +274,7 @@ fn configure(tree: &Path, variant: Variant, work: &Path) -> Result<(), Error> {
     let actual = kconfig::parse(&String::from_utf8_lossy(&read(&config)?));
     let declared = kconfig::declared_below(tree)?;
     let differences = kconfig::differences(&kconfig::parse(&fragments), &actual, &declared);
-    if differences.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::KernelConfig { differences })
-    }
+    if differences.is_empty() { Ok(()) } else { Err(Error::KernelConfig { differences }) }
 }
 
 /// A program in the kernel's folder, with what the build would ask its surroundings for.
@@ -316,9 +283,7 @@ fn make(name: &str, tree: &Path) -> std::process::Command {
     program.current_dir(tree);
     program.env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970");
     program.env("KBUILD_BUILD_VERSION", "1");
-    program
-        .env("KBUILD_BUILD_USER", "aegis")
-        .env("KBUILD_BUILD_HOST", "aegis");
+    program.env("KBUILD_BUILD_USER", "aegis").env("KBUILD_BUILD_HOST", "aegis");
     program
 }
 
@@ -339,28 +304,11 @@ mod tests {
     #[test]
     fn production_has_no_way_to_print_and_no_network_but_vsock() {
         let settings = kconfig::parse(&Variant::Production.fragments());
-        let absent = [
-            "PRINTK",
-            "TTY",
-            "INET",
-            "NETDEVICES",
-            "PCI",
-            "BLOCK",
-            "MODULES",
-            "KEXEC",
-        ];
-        for name in absent
-            .into_iter()
-            .chain(["MAGIC_SYSRQ", "DEBUG_FS", "BPF_SYSCALL"])
-        {
+        let absent = ["PRINTK", "TTY", "INET", "NETDEVICES", "PCI", "BLOCK", "MODULES", "KEXEC"];
+        for name in absent.into_iter().chain(["MAGIC_SYSRQ", "DEBUG_FS", "BPF_SYSCALL"]) {
             assert_eq!(settings[name], "n", "{name}");
         }
-        for name in [
-            "VIRTIO_VSOCKETS",
-            "NSM",
-            "SECURITY_LOCKDOWN_LSM",
-            "SECCOMP_FILTER",
-        ] {
+        for name in ["VIRTIO_VSOCKETS", "NSM", "SECURITY_LOCKDOWN_LSM", "SECCOMP_FILTER"] {
             assert_eq!(settings[name], "y", "{name}");
         }
         assert_eq!(kconfig::parse(&Variant::Debug.fragments())["TTY"], "y");
@@ -368,9 +316,6 @@ mod tests {
 
     #[test]
     fn variants_are_two_recipes() {
-        assert_ne!(
-            recipe_sha256(Variant::Production),
-            recipe_sha256(Variant::Debug)
-        );
+        assert_ne!(recipe_sha256(Variant::Production), recipe_sha256(Variant::Debug));
     }
 }

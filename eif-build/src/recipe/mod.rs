@@ -46,10 +46,7 @@ fn apply_patches(folder: &Path, patches: &[(&str, &str)]) -> Result<(), Error> {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(Error::file("write", &path))?;
         let mut patch = command::program("patch");
-        patch
-            .current_dir(folder)
-            .args(["-p1", "--fuzz=0", "--silent", "-i"])
-            .arg(&path);
+        patch.current_dir(folder).args(["-p1", "--fuzz=0", "--silent", "-i"]).arg(&path);
         command::run(&mut patch, &folder.join("patch.log"))?;
     }
     Ok(())

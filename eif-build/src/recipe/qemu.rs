@@ -70,10 +70,7 @@ pub struct Qemu {
 /// # Errors
 /// When the source cannot be had or the build fails.
 pub fn get(context: &Context) -> Result<Qemu, Error> {
-    apt::ensure(
-        context,
-        &["qemu-system-data", "libcbor-dev", "libgnutls28-dev"],
-    )?;
+    apt::ensure(context, &["qemu-system-data", "libcbor-dev", "libgnutls28-dev"])?;
     let key = Key::default()
         .add("recipe", RECIPE)
         .add("suite", SUITE)
@@ -84,10 +81,7 @@ pub fn get(context: &Context) -> Result<Qemu, Error> {
         build(context, work.path(), folder)
     })?;
     let program = entry.join("qemu-system-x86_64");
-    Ok(Qemu {
-        program,
-        firmware: "/usr/share/qemu".into(),
-    })
+    Ok(Qemu { program, firmware: "/usr/share/qemu".into() })
 }
 
 fn build(context: &Context, work: &Path, out: &Path) -> Result<(), Error> {
@@ -102,10 +96,7 @@ fn build(context: &Context, work: &Path, out: &Path) -> Result<(), Error> {
     let mut venv = command::program("/usr/bin/python3");
     command::run(venv.args(["-m", "venv"]).arg(&python), &log)?;
     let mut pip = command::program(python.join("bin/pip"));
-    command::run(
-        pip.args(["install", "--quiet", MESON, "setuptools", "wheel"]),
-        &log,
-    )?;
+    command::run(pip.args(["install", "--quiet", MESON, "setuptools", "wheel"]), &log)?;
     let build = work.join("build");
     fs::create_dir(&build).map_err(Error::file("make", &build))?;
     let mut configure = command::program(source.join("configure"));
@@ -116,16 +107,11 @@ fn build(context: &Context, work: &Path, out: &Path) -> Result<(), Error> {
     command::run(ninja.current_dir(&build).arg("qemu-system-x86_64"), &log)?;
     let program = out.join("qemu-system-x86_64");
     let mut strip = command::program("strip");
-    strip
-        .arg("-o")
-        .arg(&program)
-        .arg(build.join("qemu-system-x86_64"));
+    strip.arg("-o").arg(&program).arg(build.join("qemu-system-x86_64"));
     command::run(&mut strip, &log)?;
     let machines = command::capture(command::program(&program).args(["-M", "help"]))?;
     if !machines.contains("nitro-enclave") {
-        return Err(Error::Boot(
-            "the QEMU just built has no nitro-enclave machine".to_owned(),
-        ));
+        return Err(Error::Boot("the QEMU just built has no nitro-enclave machine".to_owned()));
     }
     Ok(())
 }
@@ -162,9 +148,7 @@ fn fetch(context: &Context, work: &Path, log: &Path) -> Result<PathBuf, Error> {
     let source = work.join("source");
     let mut unpack = command::program("sh");
     // apt has checked the package's signature; dpkg-source would need the key a second time.
-    unpack
-        .current_dir(work)
-        .args(["-c", "dpkg-source --no-check -x qemu_*.dsc source"]);
+    unpack.current_dir(work).args(["-c", "dpkg-source --no-check -x qemu_*.dsc source"]);
     command::run(&mut unpack, log)?;
     Ok(source)
 }

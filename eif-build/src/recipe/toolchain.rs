@@ -32,11 +32,7 @@ pub fn check(context: &Context) -> Result<Versions, Error> {
     for (package, expected) in pins {
         let found = apt::installed(&package)?.unwrap_or_else(|| "not installed".to_owned());
         if found != expected && !context.any_toolchain {
-            return Err(Error::Toolchain {
-                package,
-                expected,
-                found,
-            });
+            return Err(Error::Toolchain { package, expected, found });
         }
         versions.insert(package, found);
     }
@@ -53,12 +49,10 @@ pub fn rustc(source: &std::path::Path) -> Result<String, Error> {
 }
 
 fn pins() -> Result<Versions, Error> {
-    toml::from_str::<Pins>(PINS)
-        .map(|pins| pins.packages)
-        .map_err(|e| Error::Configuration {
-            path: "eif-build/toolchain.toml".into(),
-            reason: e.to_string(),
-        })
+    toml::from_str::<Pins>(PINS).map(|pins| pins.packages).map_err(|e| Error::Configuration {
+        path: "eif-build/toolchain.toml".into(),
+        reason: e.to_string(),
+    })
 }
 
 #[cfg(test)]

@@ -28,10 +28,7 @@ const PATCHES: [(&str, &str); 4] = [
         "0002-packets-in-many-descriptors.patch",
         include_str!("../../tools/vsock/0002-packets-in-many-descriptors.patch"),
     ),
-    (
-        "0003-half-close.patch",
-        include_str!("../../tools/vsock/0003-half-close.patch"),
-    ),
+    ("0003-half-close.patch", include_str!("../../tools/vsock/0003-half-close.patch")),
     (
         "0004-no-connection-waits-behind-a-quiet-one.patch",
         include_str!("../../tools/vsock/0004-no-connection-waits-behind-a-quiet-one.patch"),
@@ -64,9 +61,7 @@ fn build(context: &Context, work: &Path, out: &Path) -> Result<(), Error> {
     command::run(copy.arg("-R").arg(&source).arg(&tree), &log)?;
     apply_patches(&tree, &PATCHES)?;
     let mut cargo = command::background("cargo");
-    cargo
-        .current_dir(&tree)
-        .args(["build", "--release", "--locked", "--target-dir"]);
+    cargo.current_dir(&tree).args(["build", "--release", "--locked", "--target-dir"]);
     command::run(cargo.arg(work.join("target")), &log)?;
     let built = work.join("target/release").join(CRATE);
     fs::copy(&built, out.join(CRATE)).map_err(Error::file("copy", &built))?;
@@ -87,28 +82,17 @@ fn fetch(work: &Path) -> Result<PathBuf, Error> {
     let library = folder.join("lib.rs");
     fs::write(&library, "").map_err(Error::file("write", &library))?;
     let mut cargo = command::program("cargo");
-    cargo
-        .args([
-            "metadata",
-            "--format-version=1",
-            "--quiet",
-            "--manifest-path",
-        ])
-        .arg(&manifest);
-    let metadata: serde_json::Value = serde_json::from_str(&command::capture(&mut cargo)?)
-        .map_err(|e| Error::Configuration {
-            path: manifest,
-            reason: e.to_string(),
-        })?;
-    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
-    packages
-        .iter()
-        .find(|package| package["name"] == CRATE)
-        .and_then(|package| package["manifest_path"].as_str())
-        .and_then(|path| Path::new(path).parent())
-        .map(Path::to_path_buf)
+    cargo.args(["fetch", "--manifest-path"]).arg(&manifest);
+    command::run(&mut cargo, &work.join("build.log"))?;
+    // A crate without a library is downloaded and unpacked, but `cargo metadata` leaves it out.
+    let home = std::env::home_dir().unwrap_or_default().join(".cargo");
+    let sources = home.join("registry/src");
+    let registries = fs::read_dir(&sources).map_err(Error::file("read", &sources))?;
+    registries
+        .filter_map(|registry| Some(registry.ok()?.path().join(format!("{CRATE}-{VERSION}"))))
+        .find(|folder| folder.join("Cargo.toml").exists())
         .ok_or_else(|| Error::Configuration {
-            path: CRATE.into(),
-            reason: "cargo metadata does not name its folder".to_owned(),
+            path: sources,
+            reason: format!("cargo fetch left no {CRATE}-{VERSION} there"),
         })
 }
