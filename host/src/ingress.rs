@@ -115,7 +115,6 @@ async fn knock(host: &Arc<Host>, tcp: TcpStream) -> Result<Option<Tunnel>, NoTun
         Ok::<_, Infallible>(respond(host, request, slot).await)
     });
     http1::Builder::new()
-        .keep_alive(false)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEAD_FIELDS)
         .timer(TokioTimer::new())

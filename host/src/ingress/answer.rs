@@ -26,7 +26,14 @@ pub(super) fn connected(release: u32) -> Answer {
 
 /// This program serves; says nothing about enclaves.
 pub(super) fn alive() -> Answer {
-    Response::new(Full::from("alive\n"))
+    last(Response::new(Full::from("alive\n")))
+}
+
+/// Nothing more is answered on this connection.
+fn last(mut answer: Answer) -> Answer {
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
 }
 
 impl Refused {
@@ -83,6 +90,6 @@ impl Refused {
             }
             Self::BadRequest(_) | Self::NoRelease => {}
         }
-        answer
+        last(answer)
     }
 }

@@ -59,6 +59,7 @@ async fn the_answer_names_the_release() {
     let (rig, _control) = rig_up().await;
     let (_tls, answer) = rig.ask(&connect_head(KEY, "8, 7")).await;
     assert!(answer.contains("aegis-release: 7\r\n"), "{answer}");
+    assert!(!answer.contains("connection: close"), "{answer}");
 }
 
 #[tokio::test]
@@ -192,6 +193,16 @@ async fn tls_1_2_is_refused() {
     let alert = says_and_waits(&rig, &hello).await;
     // A fatal alert record and no ServerHello.
     assert_eq!((alert.first(), alert.get(5)), (Some(&21), Some(&2)), "{alert:?}");
+}
+
+#[tokio::test]
+async fn a_refused_client_gets_one_answer_and_the_end() {
+    let (rig, _control) = rig_up().await;
+    let guesses = connect_head("aegis-vk-test-a", "7") + &connect_head(KEY, "7");
+    let (mut tls, _) = rig.ask(&guesses).await;
+    let mut rest = Vec::new();
+    soon(tls.read_to_end(&mut rest)).await.unwrap();
+    assert!(!rest.windows(4).any(|window| window == b"HTTP"));
 }
 
 #[tokio::test]
