@@ -7,6 +7,7 @@
 //! are not forced to the disk one by one.
 
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
@@ -278,8 +279,10 @@ impl Ledger {
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
-        if self.file.metadata()?.len() != self.whole_bytes {
-            self.file.set_len(self.whole_bytes)?;
+        match self.file.metadata()?.len().cmp(&self.whole_bytes) {
+            Ordering::Equal => {}
+            Ordering::Greater => self.file.set_len(self.whole_bytes)?,
+            Ordering::Less => return Err(io::Error::other("somebody else cut the file")),
         }
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');

@@ -145,6 +145,17 @@ fn what_a_failed_write_left_behind_is_cut_off_before_the_next_line() {
 }
 
 #[test]
+fn a_file_that_somebody_cut_takes_no_further_grant() {
+    let (_folder, path) = file();
+    let (mut ledger, _) = Ledger::open(&path).unwrap();
+    ledger.grant(1000, terms(1)).unwrap();
+    fs::write(&path, "").unwrap();
+    let refused = ledger.grant(1001, terms(2)).unwrap_err().to_string();
+    assert!(refused.contains("somebody else cut the file"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), b"");
+}
+
+#[test]
 fn grants_past_their_deadline_are_lost_exactly_once() {
     let (_folder, path) = file();
     written(&path);
