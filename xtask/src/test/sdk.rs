@@ -11,8 +11,13 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{FAILED, libtest::Counts, one, stages::counted};
-use crate::{failure::Failure, process, up, workspace::Workspace};
+use super::{
+    FAILED,
+    libtest::Counts,
+    one,
+    stages::{built, counted},
+};
+use crate::{failure::Failure, process, workspace::Workspace};
 
 /// Longest wait until `aegis up` listens, and until it has ended after Ctrl-C.
 const WAIT: Duration = Duration::from_secs(120);
@@ -36,7 +41,9 @@ pub(super) fn run(workspace: &Workspace) -> Result<Counts, Failure> {
     for tool in ["python3", "node", "npm"] {
         process::text(Command::new(tool).arg("--version"))?;
     }
-    up::build(workspace)?;
+    if !built(workspace)? {
+        return Ok(FAILED);
+    }
     let folder = workspace.target.join("sdk");
     fs::create_dir_all(&folder).map_err(|e| Failure::file(&folder, &e))?;
     let mut router = Router::start(workspace, &folder)?;
