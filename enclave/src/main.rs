@@ -1,4 +1,7 @@
-//! The program of the production image: `/dev/nsm`, AF_VSOCK, the public table, nothing to set.
+//! The program of the production image, its PID 1: `/dev/nsm`, AF_VSOCK, the public table, nothing
+//! to set. Its end is the machine's end, by the kernel's command line.
+
+mod boot;
 
 use aegis_enclave::{BootError, Enclave, Setup, TABLE, legs::Vsock, public_roots};
 use aegis_nsm::Nsm;
@@ -6,8 +9,10 @@ use aegis_nsm::Nsm;
 /// Ends only when it cannot boot or accept sessions any more; that text holds nothing of a session.
 #[tokio::main]
 async fn main() -> Result<(), BootError> {
+    boot::prepare().map_err(|_| "devices or limits cannot be set up; this is an image's PID 1")?;
     let attester = Box::new(Nsm::open().map_err(|_| "/dev/nsm cannot be opened")?);
     let legs = Box::new(Vsock::listen().map_err(|_| "the session port cannot be had")?);
+    boot::heartbeat(&*legs).await.map_err(|_| "the parent does not answer the heartbeat")?;
     let roots = vec![public_roots()];
     Enclave::boot(Setup { attester, table: &TABLE, roots, legs })?.serve().await;
     Err("the session port failed")

@@ -10,7 +10,7 @@ use aegis_core::head::{self, Field};
 use aegis_core::{Action, Event, Exchange, Plan, Refusal, plan};
 use aegis_wire::{control::Grant, limits, table::Envelope, table::Table};
 use bytes::Bytes;
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
@@ -18,7 +18,7 @@ use tokio::time::{self, Sleep};
 
 use crate::Enclave;
 use crate::session::Session;
-use crate::upstream::{Key, Sender, Sent};
+use crate::upstream::{Key, Sender, Sent, Upload};
 
 /// Start of the monotonic clock that exchanges are told.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -62,7 +62,7 @@ async fn run(
         Ok(grant) => (Event::Granted(grant.grant), Some(grant)),
         Err(event) => (event, None),
     };
-    let mut way = Way { session, plan, grant, body: Some(body), sender: None };
+    let mut way = Way { session, plan, grant, body: Some(upload(body)), sender: None };
     let mut action = live.step(event);
     loop {
         action = match action {
@@ -87,7 +87,7 @@ struct Way<'a> {
     session: &'a Session,
     plan: &'a Plan<'a>,
     grant: Option<Grant>,
-    body: Option<Incoming>,
+    body: Option<Upload>,
     sender: Option<(Sender, bool)>,
 }
 
@@ -132,8 +132,8 @@ fn upstream_request(
     head: &plan::UpstreamHead<'_>,
     method: &str,
     http2: bool,
-    body: Incoming,
-) -> Option<Request<Incoming>> {
+    body: Upload,
+) -> Option<Request<Upload>> {
     let mut request = Request::new(body);
     *request.method_mut() = method.parse().ok()?;
     let target = str::from_utf8(head.target).ok()?;
@@ -148,6 +148,11 @@ fn upstream_request(
     let uri = if http2 { format!("https://{}{target}", head.authority) } else { target.into() };
     *request.uri_mut() = Uri::try_from(uri).ok()?;
     Some(request)
+}
+
+/// Data frames pass as they are; trailers become nothing.
+fn upload(body: Incoming) -> Upload {
+    body.map_frame(|frame| Frame::data(frame.into_data().unwrap_or_default()))
 }
 
 /// The fields of a head, names in lower case as `http` keeps them.
@@ -199,7 +204,7 @@ impl Live {
     fn relay(mut self, upstream: Response<Incoming>, envelope: Envelope) -> Result<Answer, Broken> {
         let (parts, body) = upstream.into_parts();
         let received = fields(&parts.headers);
-        let event = if head::fits(&received) {
+        let event = if head::fits(&received) && !parts.status.is_informational() {
             let value = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
             let (content_type, content_encoding) = (value(CONTENT_TYPE), value(CONTENT_ENCODING));
             Event::Head { status: parts.status.as_u16(), content_type, content_encoding }

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use aegis_core::Event;
 use aegis_wire::table::{Provider, ProviderIndex, Table};
 use aegis_wire::{limits, session::Egress, session::legs::EGRESS_PORT};
+use http_body_util::combinators::MapFrame;
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls::{pki_types::ServerName, version::TLS13};
@@ -61,17 +63,20 @@ pub(crate) struct Upstreams(Mutex<HashMap<Key, Vec<Sender>>>);
 /// Provider and account.
 pub(crate) type Key = (ProviderIndex, u32);
 
+/// A request's body on its way to the provider, without its trailers.
+pub(crate) type Upload = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Bytes>>;
+
 /// Where requests enter a connection.
 pub(crate) enum Sender {
-    Http1(http1::SendRequest<Incoming>),
-    Http2(http2::SendRequest<Incoming>),
+    Http1(http1::SendRequest<Upload>),
+    Http2(http2::SendRequest<Upload>),
 }
 
 /// What became of a request that was handed to a connection.
 pub(crate) enum Sent {
     Answered(Response<Incoming>),
     /// Given back whole: no byte of it was written.
-    Unsent(Request<Incoming>),
+    Unsent(Request<Upload>),
     BadHead,
     Lost,
 }
@@ -96,7 +101,7 @@ impl Upstreams {
         self: &Arc<Self>,
         key: Key,
         mut sender: Sender,
-        request: Request<Incoming>,
+        request: Request<Upload>,
     ) -> Sent {
         let answer = match &mut sender {
             Sender::Http1(sender) => sender.try_send_request(request).await,
@@ -138,8 +143,8 @@ impl Sender {
     }
 }
 
-impl From<TrySendError<Request<Incoming>>> for Sent {
-    fn from(mut error: TrySendError<Request<Incoming>>) -> Self {
+impl From<TrySendError<Request<Upload>>> for Sent {
+    fn from(mut error: TrySendError<Request<Upload>>) -> Self {
         match error.take_message() {
             Some(request) => Self::Unsent(request),
             None if error.error().is_parse() => Self::BadHead,
