@@ -46,7 +46,6 @@ pub fn run(workspace: &Workspace, choice: &Choice) -> Result<(usize, usize), Fai
         println!("{}: {verdict} ({seconds} s)", patch.name);
         caught += usize::from(verdict == Verdict::Caught);
     }
-    copy.sync()?;
     Ok((caught, chosen.len()))
 }
 

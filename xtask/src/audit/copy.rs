@@ -49,8 +49,9 @@ impl Copy {
         Ok(copy)
     }
 
-    /// Makes the copy equal to the original, undoing whatever a patch changed.
-    pub(super) fn sync(&self) -> Result<(), Failure> {
+    /// Makes the copy equal to the original, also when a patch of an earlier run was left in it.
+    /// Done once: the original may be edited while patches run.
+    fn sync(&self) -> Result<(), Failure> {
         let files: BTreeSet<_> = self.original.files()?.into_iter().collect();
         let (from, to) = (&self.original.root, &self.workspace.root);
         for file in &files {

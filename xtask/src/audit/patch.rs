@@ -76,6 +76,11 @@ impl Patch {
         process::text(&mut self.git_apply(root)).map(drop)
     }
 
+    /// Undoes what [`Self::apply`] did.
+    pub(super) fn revert(&self, root: &Path) -> Result<(), Failure> {
+        process::text(self.git_apply(root).arg("--reverse")).map(drop)
+    }
+
     fn git_apply(&self, root: &Path) -> Command {
         let mut git = Command::new("git");
         git.current_dir(root);

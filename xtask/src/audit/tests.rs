@@ -48,7 +48,6 @@ fn verdict(fixture: &Fixture) -> Result<Verdict, Failure> {
     let copy = Copy::at(&fixture.workspace, &fixture.workspace.target.join("copy"))?;
     verdict::green_without(&copy, &patches)?;
     let verdict = verdict::with(&copy, &patches[0])?;
-    copy.sync()?;
     let path = "src/lib.rs";
     let (ours, theirs) = (fixture.workspace.root.join(path), copy.workspace.root.join(path));
     assert_eq!(std::fs::read(ours).unwrap(), std::fs::read(theirs).unwrap(), "not reverted");

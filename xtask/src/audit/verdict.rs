@@ -72,13 +72,19 @@ pub(super) fn green_without(copy: &Copy, patches: &[Patch]) -> Result<(), Failur
     Ok(())
 }
 
-/// Applies the patch to the copy and runs the tests that it names.
+/// Applies the patch to the copy, runs the tests that it names, and takes it back.
 pub(super) fn with(copy: &Copy, patch: &Patch) -> Result<Verdict, Failure> {
-    copy.sync()?;
-    if !patch.applies(&copy.workspace.root)? {
+    let root = &copy.workspace.root;
+    if !patch.applies(root)? {
         return Ok(Verdict::NotCaught("the patch does not apply".into()));
     }
-    patch.apply(&copy.workspace.root)?;
+    patch.apply(root)?;
+    let verdict = judge(copy, patch);
+    patch.revert(root)?;
+    verdict
+}
+
+fn judge(copy: &Copy, patch: &Patch) -> Result<Verdict, Failure> {
     let expected: BTreeSet<_> = patch.expected.iter().collect();
     if let Some(reason) = build(copy, &expected)? {
         return Ok(Verdict::NotCaught(reason));
