@@ -402,6 +402,20 @@ mod tests {
     }
 
     #[test]
+    fn the_heartbeat_is_echoed_and_no_other_byte() {
+        let (mut enclave, parent) = UnixStream::pair().unwrap();
+        enclave.write_all(&[HEARTBEAT]).unwrap();
+        echo_heartbeat(parent, Duration::from_secs(60)).unwrap();
+        let mut echoed = [0];
+        enclave.read_exact(&mut echoed).unwrap();
+        assert_eq!(echoed, [HEARTBEAT]);
+        let (mut enclave, parent) = UnixStream::pair().unwrap();
+        enclave.write_all(&[1]).unwrap();
+        let error = echo_heartbeat(parent, Duration::from_secs(60)).unwrap_err();
+        assert_eq!(error.to_string(), "boot: heartbeat: 0x01 instead of 0xb7");
+    }
+
+    #[test]
     fn its_status_is_passed_on() {
         let folder = tempfile::tempdir().unwrap();
         let mut running = shell("exit 7", &folder.path().join("log"));

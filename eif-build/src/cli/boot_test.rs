@@ -21,6 +21,8 @@ use aegis_eif::recipe::enclave::Program;
 use aegis_eif::recipe::kernel::Variant;
 use aegis_eif::release::Release;
 
+use super::soak;
+
 /// Where the probe program answers.
 const PORT: u32 = 5000;
 /// Registers that Nitro locks before the program starts.
@@ -32,7 +34,7 @@ const STREAM_BYTES: usize = 1 << 20;
 /// Emulated, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(super) fn run(context: &Context, source: &Path) -> Result<(), Error> {
+pub(super) fn run(context: &Context, source: &Path, connections: u32) -> Result<(), Error> {
     let source = source.canonicalize().map_err(Error::file("find", source))?;
     let made = make::once(context, &recipe(source))?;
     let work = context.cache.work_folder("boot-test-")?;
@@ -45,6 +47,7 @@ pub(super) fn run(context: &Context, source: &Path) -> Result<(), Error> {
     documents(&enclave)?;
     surroundings(&enclave, &made.release)?;
     streams(&enclave)?;
+    soak::run(&enclave, PORT, connections)?;
     silence(&enclave)?;
     crash(enclave)?;
     println!("boot-test: passed, PCR0 {}", made.release.pcr0);

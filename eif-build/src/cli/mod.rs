@@ -5,6 +5,7 @@ mod boot_test;
 mod image;
 mod look;
 mod parts;
+mod soak;
 
 use std::path::PathBuf;
 
@@ -133,6 +134,9 @@ enum Command {
     BootTest {
         #[command(flatten)]
         source: SourceArgument,
+        /// How many vsock connections must leave no memory behind.
+        #[arg(long, default_value_t = 500)]
+        connections: u32,
     },
     /// Requires AWS's image library to write the same bytes and PCRs as this program.
     Oracle {
@@ -222,7 +226,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Boot { image, console, memory_mib, cpus } => {
             boot::boot(&context()?, &image, console, memory_mib, cpus)
         }
-        Command::BootTest { source } => boot_test::run(&context()?, &source.source),
+        Command::BootTest { source, connections } => {
+            boot_test::run(&context()?, &source.source, connections)
+        }
         Command::Oracle { source, image } => {
             parts::oracle(&context()?, &source.source, image.as_deref())
         }

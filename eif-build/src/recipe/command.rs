@@ -11,12 +11,26 @@ use crate::Error;
 /// Lines of a failed program's output that an error carries.
 const TAIL_LINES: usize = 12;
 
+/// What finds programs, toolchains and the network; none of it shows in bytes.
+const PASSED_ON: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "RUSTUP_HOME",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "CARGO_HTTP_CAINFO",
+];
+
 /// A program with none of the caller's environment but what finds programs and the network. Locale,
 /// time zone and time are fixed: they show in bytes that compilers write.
 pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.env_clear().stdin(Stdio::null());
-    for name in ["PATH", "HOME", "http_proxy", "https_proxy", "no_proxy", "RUSTUP_HOME"] {
+    for name in PASSED_ON {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
