@@ -4,7 +4,6 @@
 mod config;
 mod control;
 mod egress;
-mod ledger;
 mod program;
 mod rig;
 mod tunnel;

@@ -1,5 +1,8 @@
 //! The ledger's file across crashes: numbers never return, open grants are known, a torn line is
 //! cut off, anything else that is wrong refuses the start.
+//!
+//! A program of its own: a child that another test forks would keep a file's lock for a moment.
+#![allow(clippy::unwrap_used)]
 
 use std::{fs, io::Write, path::Path};
 
@@ -7,9 +10,8 @@ use aegis_host::{
     fleet::Boot,
     ledger::{Ledger, LedgerError, Settled, Terms},
 };
+use aegis_wire::control::{Label, Source, Usage};
 use tempfile::TempDir;
-
-use crate::rig::usage;
 
 const BOOT: Boot = Boot([1; 16]);
 
@@ -26,6 +28,20 @@ fn terms(request: u64) -> Terms {
         class: "generate".into(),
         custody: "host".into(),
         account: 4,
+    }
+}
+
+fn usage(grant: u64) -> Usage {
+    let mut counts = [None; 12];
+    (counts[0], counts[1]) = (Some(11), Some(0));
+    Usage {
+        grant,
+        status_class: 2,
+        source: Source::Provider,
+        counts,
+        label: Label::new(b"mock-1"),
+        first_byte_ms: 120,
+        total_ms: 4500,
     }
 }
 
