@@ -18,6 +18,7 @@ use crate::forge::ChainSpec;
 use crate::forge::DocumentSpec;
 use crate::forge::IssuedCertificate;
 use crate::forge::IssuedChain;
+use crate::forge::ROOT_VALIDITY_SECS;
 use crate::measure::PcrBank;
 
 /// The most bytes of each optional field, as the NSM has it.
@@ -66,6 +67,14 @@ pub enum AttesterError {
     Corrupt {
         /// Which file.
         path: PathBuf,
+    },
+    /// A time at which the root itself is not valid.
+    #[error(
+        "it is {now_secs} s after 1970, outside the development root's validity; set the clock"
+    )]
+    Clock {
+        /// The time given.
+        now_secs: u64,
     },
     /// A field that no NSM would put in a document.
     #[error("{field} has {found_bytes} bytes, the NSM takes at most 1024 and no empty public_key")]
@@ -137,9 +146,13 @@ impl DevelopmentAttester {
         check_field("user_data", user_data, 0)?;
         check_field("nonce", nonce, 0)?;
 
+        let now_secs = now_ms / 1000;
+        if !ROOT_VALIDITY_SECS.contains(&now_secs) {
+            return Err(AttesterError::Clock { now_secs });
+        }
+
         // A panic while this lock is held leaves a chain that is whole or none at all.
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let now_secs = now_ms / 1000;
         let issued = match issued.take() {
             Some(current) if current.valid_secs.contains(&now_secs) => issued.insert(current),
             _ => issued.insert(Issued::new(&self.root, now_secs)),

@@ -29,5 +29,6 @@ pub use certificate::Signer;
 pub use certificate::key_usage;
 pub use chain::ChainSpec;
 pub use chain::IssuedChain;
+pub use chain::ROOT_VALIDITY_SECS;
 pub use document::DocumentSpec;
 pub use document::SignedDocument;

@@ -156,6 +156,15 @@ fn fields_beyond_the_nsm_s_bounds_are_refused() {
 }
 
 #[test]
+fn times_outside_the_root_s_validity_are_refused() {
+    let attester = DevelopmentAttester::ephemeral();
+    for now_ms in [0, 1_704_067_199_999, 2_524_608_000_000, u64::MAX] {
+        let error = attester.attest(&PCRS, &AttestRequest::default(), now_ms).unwrap_err();
+        assert!(matches!(error, AttesterError::Clock { .. }), "{error}");
+    }
+}
+
+#[test]
 fn the_leaf_is_kept_for_its_three_hours_and_then_issued_anew() {
     let attester = DevelopmentAttester::ephemeral();
     let leaf_at = |now_ms| {

@@ -1,5 +1,7 @@
 //! A chain of five, in the profile of AWS's: root, regional, zonal and instance CA, leaf.
 
+use std::ops::RangeInclusive;
+
 use sha2::Digest;
 use sha2::Sha256;
 
@@ -21,10 +23,9 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// The root's validity: 2024-01-01 to 2049-12-31T23:59:59Z. Fixed, so that tests may choose any
-/// time in it.
-const ROOT_NOT_BEFORE_SECS: u64 = 1_704_067_200;
-const ROOT_NOT_AFTER_SECS: u64 = 2_524_607_999;
+/// When the root is valid, seconds since the epoch: 2024-01-01 to 2049-12-31T23:59:59Z. Fixed, so
+/// that tests may choose any time in it.
+pub const ROOT_VALIDITY_SECS: RangeInclusive<u64> = 1_704_067_200..=2_524_607_999;
 
 /// What the five certificates shall say.
 #[derive(Clone, Debug)]
@@ -46,8 +47,8 @@ impl CertificateSpec {
     pub fn development_root() -> Self {
         let mut root = Self::new(
             short_name("aegis-development-root"),
-            ROOT_NOT_BEFORE_SECS,
-            ROOT_NOT_AFTER_SECS,
+            *ROOT_VALIDITY_SECS.start(),
+            *ROOT_VALIDITY_SECS.end(),
         );
         root.extensions = vec![
             Extension::BasicConstraints { ca: true, path_length: None },
@@ -59,7 +60,7 @@ impl CertificateSpec {
 }
 
 impl ChainSpec {
-    /// A chain as AWS issues it, its leaf fresh at `now_secs` since the epoch.
+    /// A chain as AWS issues it, its leaf fresh at `now_secs`, a time in [`ROOT_VALIDITY_SECS`].
     pub fn like_aws(now_secs: u64) -> Self {
         let root = CertificateSpec::development_root();
         let label = hex(&root.serial[..8]);
