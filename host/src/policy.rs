@@ -72,7 +72,10 @@ impl Policy {
                 Some(chosen.ok_or(DenyCode::Account)?)
             }
         };
-        if let Some(per_minute) = holder.requests_per_minute {
+        // A retry is the same request.
+        if asked.attempt == 1
+            && let Some(per_minute) = holder.requests_per_minute
+        {
             self.draw(key, f64::from(per_minute), now)?;
         }
         Ok(account)
@@ -225,6 +228,19 @@ mod tests {
         let Refusal { code, retry_after_s } = refused;
         assert_eq!((code, retry_after_s), (DenyCode::Rate, 30));
         assert_eq!((at(31), at(31).is_err()), (Ok(()), true));
+    }
+
+    #[test]
+    fn a_retry_does_not_count_against_the_rate() {
+        let mut limited = key();
+        limited.requests_per_minute = Some(1);
+        let policy = policy(limited, BOTH);
+        let mut ask = asked(0, Class::Generate, Custody::Host);
+        let attempts = (1..=4).map(|attempt| {
+            ask.attempt = attempt;
+            decide(&policy, &ask)
+        });
+        assert!(attempts.collect::<Vec<_>>().iter().all(|granted| *granted == Ok(Some(4))));
     }
 
     #[test]
