@@ -202,3 +202,88 @@ fn major_type(head: u8) -> CborType {
         _ => CborType::Simple,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    /// The least and greatest argument of each length of head.
+    const BOUNDARIES: [u64; 10] =
+        [0, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX];
+
+    /// The head with the argument in so many bytes.
+    fn head(major_type: u8, value: u64, argument_bytes: usize) -> Vec<u8> {
+        let (additional, argument) = match argument_bytes {
+            0 => (u8::try_from(value).unwrap(), &[][..]),
+            1 => (24, &value.to_be_bytes()[7..]),
+            2 => (25, &value.to_be_bytes()[6..]),
+            4 => (26, &value.to_be_bytes()[4..]),
+            _ => (27, &value.to_be_bytes()[..]),
+        };
+        [&[major_type << 5 | additional], argument].concat()
+    }
+
+    #[test]
+    fn integers_are_read_as_another_writer_writes_them() {
+        for value in BOUNDARIES {
+            let mut written = Vec::new();
+            ciborium::into_writer(&value, &mut written).unwrap();
+            let mut reader = Reader::new(&written);
+            assert_eq!(reader.unsigned(), Ok(value));
+            assert_eq!(reader.remaining(), 0);
+        }
+        for value in [0, -1, -24, -25, -256, -257, i64::MIN, i64::MAX] {
+            let mut written = Vec::new();
+            ciborium::into_writer(&value, &mut written).unwrap();
+            assert_eq!(Reader::new(&written).integer(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn every_longer_form_of_a_head_is_refused() {
+        for value in BOUNDARIES {
+            let shortest = match value {
+                0..24 => 0,
+                24..0x100 => 1,
+                0x100..0x1_0000 => 2,
+                0x1_0000..0x1_0000_0000 => 4,
+                _ => 8,
+            };
+            assert_eq!(Reader::new(&head(0, value, shortest)).unsigned(), Ok(value));
+            for longer in [1, 2, 4, 8].into_iter().filter(|longer| *longer > shortest) {
+                let fault = Reader::new(&head(0, value, longer)).unsigned().unwrap_err();
+                assert_eq!(fault, CborFault { offset: 0, error: CborError::NotShortestForm });
+            }
+        }
+    }
+
+    #[test]
+    fn strings_of_boundary_lengths_are_read_whole_and_not_beyond() {
+        for (length, argument_bytes) in [(0, 0), (23, 0), (24, 1), (255, 1), (256, 2), (65_535, 2)]
+        {
+            let content: Vec<u8> = (0..length).map(|index| index as u8).collect();
+            let item = [head(2, length, argument_bytes), content.clone()].concat();
+            assert_eq!(Reader::new(&item).bytes(), Ok(content.as_slice()));
+            let cut = &item[..item.len() - 1];
+            let error = Reader::new(cut).bytes().map(drop).map_err(|fault| fault.error);
+            assert_eq!(error, Err(CborError::Truncated));
+        }
+    }
+
+    #[test]
+    fn faults_name_the_place_of_the_item() {
+        let mut reader = Reader::new(&[0x01, 0x18]);
+        assert_eq!(reader.unsigned(), Ok(1));
+        let fault = reader.unsigned().unwrap_err();
+        // The item at byte 1 lacks its argument, which would stand at byte 2.
+        assert_eq!(fault, CborFault { offset: 2, error: CborError::Truncated });
+        for reserved in 28..=30 {
+            let fault = Reader::new(&[reserved]).unsigned().unwrap_err();
+            assert_eq!(fault, CborFault { offset: 0, error: CborError::ReservedHead });
+        }
+    }
+}

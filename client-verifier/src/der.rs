@@ -75,3 +75,66 @@ impl<'a> Elements<'a> {
         Some((tag, content, whole))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn read(element: &[u8]) -> Option<(u8, &[u8])> {
+        Elements::new(element).any()
+    }
+
+    #[test]
+    fn lengths_of_every_form_are_read_whole_and_not_beyond() {
+        for (length, head) in [
+            (0, &[0x04, 0][..]),
+            (0x7f, &[0x04, 0x7f]),
+            (0x80, &[0x04, 0x81, 0x80]),
+            (0xff, &[0x04, 0x81, 0xff]),
+            (0x100, &[0x04, 0x82, 1, 0]),
+            (0xffff, &[0x04, 0x82, 0xff, 0xff]),
+        ] {
+            let content = vec![0xa5; length];
+            let element: Vec<u8> = [head, &content].concat();
+            assert_eq!(read(&element), Some((0x04, content.as_slice())), "{length}");
+            assert_eq!(read(&element[..element.len() - 1]), None, "{length}");
+            let mut two = Elements::new(&element);
+            assert_eq!((two.any().is_some(), two.is_empty()), (true, true));
+        }
+    }
+
+    #[test]
+    fn anything_but_the_shortest_definite_length_is_refused() {
+        for head in [
+            &[0x04, 0x80][..],
+            &[0x04, 0x81, 0x7f],
+            &[0x04, 0x82, 0, 0xff],
+            &[0x04, 0x83, 1, 0, 0],
+            &[0x04, 0xff],
+            &[0x04],
+            &[],
+        ] {
+            let element = [head, &[0; 70_000]].concat();
+            let element = if head.len() < 2 { head } else { &element };
+            assert_eq!(read(element), None, "{head:02x?}");
+        }
+    }
+
+    #[test]
+    fn tags_of_more_than_one_byte_are_refused() {
+        assert_eq!(read(&[0x1f, 1, 0]), None);
+        assert_eq!(read(&[0xbf, 0x81, 0x80, 0]), None);
+    }
+
+    #[test]
+    fn an_element_of_another_tag_is_not_the_one_asked_for() {
+        let null = [0x05, 0];
+        assert_eq!(Elements::new(&null).content(tag::INTEGER), None);
+        assert_eq!(Elements::new(&null).whole_sequence(), None);
+        assert!(Elements::new(&null).sequence().is_none());
+        assert!(Elements::new(&null).next_is(0x05) && !Elements::new(&[]).next_is(0x05));
+    }
+}
