@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use aegis_wire::{limits, session::legs as wire};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
@@ -45,13 +46,25 @@ impl Legs for Vsock {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A stream to the host that never writes more at once than every vsock device takes.
-pub struct Leg(Box<dyn Stream>);
+/// A stream to the host, or one inside it, that never writes more at once than every vsock device
+/// takes.
+pub struct Leg(Box<dyn Stream>, bool);
 
 impl Leg {
     /// Bounds the writes of a stream.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self(Box::new(stream))
+        Self(Box::new(stream), false)
+    }
+
+    /// Whether the peer chose HTTP/2.
+    pub(crate) fn speaking_http2(self, http2: bool) -> Self {
+        Self(self.0, http2)
+    }
+}
+
+impl Connection for Leg {
+    fn connected(&self) -> Connected {
+        if self.1 { Connected::new().negotiated_h2() } else { Connected::new() }
     }
 }
 

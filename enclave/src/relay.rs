@@ -8,17 +8,17 @@ use std::time::Instant;
 
 use aegis_core::head::{self, Field};
 use aegis_core::{Action, Event, Exchange, Plan, Refusal, plan};
-use aegis_wire::{control::Grant, limits, table::Envelope, table::Table};
+use aegis_wire::{control::Secret, limits, table::Envelope, table::Table};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::{self, Sleep};
 
 use crate::Enclave;
 use crate::session::Session;
-use crate::upstream::{Key, Sender, Sent, Upload};
+use crate::upstream::{Dialer, Upload};
 
 /// Start of the monotonic clock that exchanges are told.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -58,95 +58,33 @@ async fn run(
     let enclave = session.enclave;
     let mut live = Live { enclave, exchange: Exchange::new(plan) };
     let answer = enclave.channel.ask(plan, session.number, number).await;
-    let (event, grant) = match answer {
-        Ok(grant) => (Event::Granted(grant.grant), Some(grant)),
-        Err(event) => (event, None),
+    let (event, account, credential) = match answer {
+        Ok(grant) => (Event::Granted(grant.grant), grant.account, grant.credential),
+        Err(event) => (event, 0, Secret::default()),
     };
-    let mut way = Way { session, plan, grant, body: Some(upload(body)), sender: None };
-    let mut action = live.step(event);
-    loop {
-        action = match action {
-            Action::Answer(refusal) => {
-                return Ok(refuse(refusal, plan.provider.envelope, enclave.table));
-            }
-            Action::Dial { fresh } => live.step(way.dial(fresh).await),
-            Action::Send => match way.send().await {
+    let action = match live.step(event) {
+        Action::Send => {
+            let dialer = Dialer { enclave, provider: plan.index };
+            let request = upstream_request(plan, &credential, body).ok_or(Broken)?;
+            match session.upstreams.send(dialer, account, request).await {
                 Ok(answer) => return live.relay(answer, plan.provider.envelope),
                 Err(event) => live.step(event),
-            },
-            // None of these comes before a head.
-            Action::RelayHead | Action::RelayChunk | Action::Finish | Action::Break => {
-                return Err(Broken);
             }
         }
-    }
+        action => action,
+    };
+    live.answer(action, plan.provider.envelope)
 }
 
-/// What a request needs on its way out.
-struct Way<'a> {
-    session: &'a Session,
-    plan: &'a Plan<'a>,
-    grant: Option<Grant>,
-    body: Option<Upload>,
-    sender: Option<(Sender, bool)>,
-}
-
-impl Way<'_> {
-    fn key(&self) -> Key {
-        (self.plan.index, self.grant.as_ref().map_or(0, |grant| grant.account))
+fn upstream_request(plan: &Plan<'_>, credential: &[u8], body: Incoming) -> Option<Request<Upload>> {
+    let mut request = Request::new(upload(body));
+    *request.method_mut() = plan.endpoint.method.parse().ok()?;
+    let target = str::from_utf8(plan.target()).ok()?;
+    *request.uri_mut() = format!("https://{}{target}", plan.provider.authority).parse().ok()?;
+    fill(request.headers_mut(), plan.fields())?;
+    if let Some((name, value)) = plan.credential(credential) {
+        fill(request.headers_mut(), &[(name, &value)])?;
     }
-
-    async fn dial(&mut self, fresh: bool) -> Event<'static> {
-        let Session { enclave, upstreams, .. } = self.session;
-        match upstreams.connect(enclave, self.key(), fresh).await {
-            Ok(sender) => {
-                self.sender = Some(sender);
-                Event::Ready
-            }
-            Err(event) => event,
-        }
-    }
-
-    async fn send(&mut self) -> Result<Response<Incoming>, Event<'static>> {
-        let (sender, reused) = self.sender.take().ok_or(Event::Lost)?;
-        let body = self.body.take().ok_or(Event::Lost)?;
-        let credential = self.grant.as_ref().map_or(&[][..], |grant| &grant.credential);
-        let head = self.plan.upstream_head(credential);
-        let request = upstream_request(&head, self.plan.endpoint.method, sender.is_http2(), body);
-        let request = request.ok_or(Event::Lost)?;
-        let sent = self.session.upstreams.send(self.key(), sender, request);
-        match time::timeout(limits::IDLE, sent).await {
-            Ok(Sent::Answered(answer)) => Ok(answer),
-            Ok(Sent::Unsent(request)) => {
-                self.body = Some(request.into_body());
-                Err(Event::Unsent { reused })
-            }
-            Ok(Sent::BadHead) => Err(Event::BadHead),
-            Ok(Sent::Lost) => Err(Event::Lost),
-            Err(_) => Err(Event::Timeout),
-        }
-    }
-}
-
-fn upstream_request(
-    head: &plan::UpstreamHead<'_>,
-    method: &str,
-    http2: bool,
-    body: Upload,
-) -> Option<Request<Upload>> {
-    let mut request = Request::new(body);
-    *request.method_mut() = method.parse().ok()?;
-    let target = str::from_utf8(head.target).ok()?;
-    let headers = request.headers_mut();
-    if !http2 {
-        headers.insert(HOST, head.authority.try_into().ok()?);
-    }
-    fill(headers, head.fields)?;
-    if let Some((name, value)) = &head.credential {
-        fill(headers, &[(name, value)])?;
-    }
-    let uri = if http2 { format!("https://{}{target}", head.authority) } else { target.into() };
-    *request.uri_mut() = Uri::try_from(uri).ok()?;
     Some(request)
 }
 
@@ -201,6 +139,16 @@ impl Live {
         step.action
     }
 
+    /// The answer in the provider's place.
+    fn answer(&self, action: Action, envelope: Envelope) -> Result<Answer, Broken> {
+        match action {
+            Action::Answer(refusal) => Ok(refuse(refusal, envelope, self.enclave.table)),
+            // None of these comes before a head.
+            Action::Send | Action::RelayHead => Err(Broken),
+            Action::RelayChunk | Action::Finish | Action::Break => Err(Broken),
+        }
+    }
+
     fn relay(mut self, upstream: Response<Incoming>, envelope: Envelope) -> Result<Answer, Broken> {
         let (parts, body) = upstream.into_parts();
         let received = fields(&parts.headers);
@@ -211,10 +159,9 @@ impl Live {
         } else {
             Event::BadHead
         };
-        match self.step(event) {
-            Action::RelayHead => {}
-            Action::Answer(refusal) => return Ok(refuse(refusal, envelope, self.enclave.table)),
-            _ => return Err(Broken),
+        let action = self.step(event);
+        if action != Action::RelayHead {
+            return self.answer(action, envelope);
         }
         let idle = Box::pin(time::sleep(limits::IDLE));
         let mut relay = Relay { body, live: self, idle, ended: false };

@@ -24,14 +24,14 @@ const STREAMS: u32 = 1024;
 pub(crate) struct Session {
     pub(crate) enclave: &'static Enclave,
     pub(crate) number: u64,
-    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) upstreams: Upstreams,
 }
 
 /// Serves one leg to its end. Whatever fails before HTTP closes it without a word.
 pub(crate) async fn serve(enclave: &'static Enclave, leg: Leg) {
     let opened = time::timeout(limits::HANDSHAKE, open(enclave, leg)).await;
     if let Ok(Some((number, mode, tls))) = opened {
-        let session = Arc::new(Session { enclave, number, upstreams: Arc::default() });
+        let session = Arc::new(Session { enclave, number, upstreams: Upstreams::default() });
         serve_http(session, mode, tls).await;
     }
 }

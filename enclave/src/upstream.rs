@@ -1,26 +1,32 @@
 //! Connections to providers: dialled by the host, authenticated here. A connection belongs to one
-//! session, one provider and one account.
+//! session, one provider and one account; hyper-util keeps those of one such key. It hands a
+//! request to another connection only when the first gave it back whole, no byte of it written;
+//! nothing else is ever sent again.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use aegis_core::Event;
 use aegis_wire::table::{Provider, ProviderIndex, Table};
 use aegis_wire::{limits, session::Egress, session::legs::EGRESS_PORT};
 use http_body_util::combinators::MapFrame;
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::client::conn::{TrySendError, http1, http2};
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::{Request, Response, Uri};
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls::{pki_types::ServerName, version::TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time;
 use tokio_rustls::TlsConnector;
+use tower_service::Service;
 
 use crate::identity::{self, Identity};
-use crate::{BootError, Enclave};
+use crate::{BootError, Enclave, legs::Leg};
 
 /// Flow-control window of an HTTP/2 stream: one round trip of 100 ms at 80 Mbit/s.
 pub(crate) const WINDOW: u32 = 1024 * 1024;
@@ -39,9 +45,8 @@ impl Providers {
             let config = client_config(roots.clone(), identity.clone())?;
             Some((TlsConnector::from(Arc::new(config)), ServerName::try_from(row.host()).ok()?))
         };
-        let rows = table.providers.iter();
-        let all = rows.map(|row| provider(row).ok_or("a provider has unknown roots or a bad name"));
-        all.collect::<Result<_, _>>().map(Self)
+        let all: Option<_> = table.providers.iter().map(provider).collect();
+        all.map(Self).ok_or("a provider has unknown roots or a bad name")
     }
 }
 
@@ -56,158 +61,97 @@ fn client_config(roots: RootCertStore, time: Arc<Identity>) -> Option<ClientConf
     Some(config)
 }
 
-/// The connections of one session.
-#[derive(Default)]
-pub(crate) struct Upstreams(Mutex<HashMap<Key, Vec<Sender>>>);
-
-/// Provider and account.
-pub(crate) type Key = (ProviderIndex, u32);
-
 /// A request's body on its way to the provider, without its trailers.
 pub(crate) type Upload = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Bytes>>;
 
-/// Where requests enter a connection.
-pub(crate) enum Sender {
-    Http1(http1::SendRequest<Upload>),
-    Http2(http2::SendRequest<Upload>),
-}
-
-/// What became of a request that was handed to a connection.
-pub(crate) enum Sent {
-    Answered(Response<Incoming>),
-    /// Given back whole: no byte of it was written.
-    Unsent(Request<Upload>),
-    BadHead,
-    Lost,
-}
+/// The connections of one session, by provider and account.
+#[derive(Default)]
+pub(crate) struct Upstreams(Mutex<HashMap<(ProviderIndex, u32), Client<Dialer, Upload>>>);
 
 impl Upstreams {
-    /// A connection, and whether it carried requests before.
-    pub(crate) async fn connect(
-        &self,
-        enclave: &'static Enclave,
-        key: Key,
-        fresh: bool,
-    ) -> Result<(Sender, bool), Event<'static>> {
-        let reused = if fresh { None } else { self.take(key) };
-        match reused {
-            Some(sender) => Ok((sender, true)),
-            None => Ok((dial(enclave, key.0).await?, false)),
-        }
-    }
-
-    /// Sends a request once; the connection is kept for the session's later requests.
+    /// Sends a request once. The host may choose the account; the provider it cannot.
     pub(crate) async fn send(
-        self: &Arc<Self>,
-        key: Key,
-        mut sender: Sender,
+        &self,
+        dialer: Dialer,
+        account: u32,
         request: Request<Upload>,
-    ) -> Sent {
-        let answer = match &mut sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
-            Sender::Http2(sender) => sender.try_send_request(request).await,
+    ) -> Result<Response<Incoming>, Event<'static>> {
+        let client = {
+            let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (dialer.provider, account);
+            clients.entry(key).or_insert_with(|| client(dialer)).clone()
         };
-        if answer.is_ok() {
-            tokio::spawn(keep(Arc::downgrade(self), key, sender));
-        }
-        answer.map_or_else(Sent::from, Sent::Answered)
-    }
-
-    fn take(&self, key: Key) -> Option<Sender> {
-        let mut idle = self.lock();
-        let senders = idle.get_mut(&key)?;
-        senders.retain(|sender| !sender.is_closed());
-        let sender = senders.pop()?;
-        if let Sender::Http2(shared) = &sender {
-            senders.push(Sender::Http2(shared.clone()));
-        }
-        Some(sender)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Sender>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let answer = time::timeout(limits::IDLE, client.request(request)).await;
+        answer.map_err(|_| Event::Timeout)?.map_err(|error| failure(&error))
     }
 }
 
-impl Sender {
-    fn is_closed(&self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.is_closed(),
-            Self::Http2(sender) => sender.is_closed(),
-        }
-    }
+fn client(dialer: Dialer) -> Client<Dialer, Upload> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .http1_max_headers(limits::HEAD_FIELDS)
+        .http1_max_buf_size(2 * limits::HEAD_BYTES)
+        .http2_initial_stream_window_size(WINDOW)
+        .http2_initial_connection_window_size(4 * WINDOW)
+        .http2_max_header_list_size(2 * limits::HEAD_BYTES as u32)
+        .build(dialer)
+}
 
-    /// Whether requests name the authority in their target, as HTTP/2 does.
-    pub(crate) fn is_http2(&self) -> bool {
-        matches!(self, Self::Http2(_))
+fn failure(error: &legacy::Error) -> Event<'static> {
+    let cause = error.source();
+    let tls = cause.and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    let http = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    match http {
+        _ if error.is_connect() && tls.is_some_and(|error| error.is::<rustls::Error>()) => {
+            Event::NotTheProvider
+        }
+        _ if error.is_connect() => Event::Unreachable,
+        // hyper's word for a request that it gives back unwritten.
+        Some(error) if error.is_canceled() => Event::Unreachable,
+        Some(error) if error.is_parse() => Event::BadHead,
+        _ => Event::Lost,
     }
 }
 
-impl From<TrySendError<Request<Upload>>> for Sent {
-    fn from(mut error: TrySendError<Request<Upload>>) -> Self {
-        match error.take_message() {
-            Some(request) => Self::Unsent(request),
-            None if error.error().is_parse() => Self::BadHead,
-            None => Self::Lost,
-        }
+/// Opens connections to one provider, whatever a URI says.
+#[derive(Clone, Copy)]
+pub(crate) struct Dialer {
+    pub(crate) enclave: &'static Enclave,
+    pub(crate) provider: ProviderIndex,
+}
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<Leg>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Leg>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        Box::pin(self.dial())
     }
 }
 
-/// Puts a connection back once it can take a request, if its session still lives.
-async fn keep(upstreams: Weak<Upstreams>, key: Key, mut sender: Sender) {
-    let ready = match &mut sender {
-        Sender::Http1(sender) => sender.ready().await,
-        Sender::Http2(sender) => sender.ready().await,
-    };
-    if let (Ok(()), Some(upstreams)) = (ready, upstreams.upgrade()) {
-        let mut idle = upstreams.lock();
-        let senders = idle.entry(key).or_default();
-        if !(sender.is_http2() && senders.iter().any(Sender::is_http2)) {
-            senders.push(sender);
-        }
+impl Dialer {
+    async fn dial(self) -> io::Result<TokioIo<Leg>> {
+        let Self { enclave, provider: ProviderIndex(index) } = self;
+        let answer = async {
+            let mut leg = enclave.legs.dial(EGRESS_PORT).await?;
+            leg.write_all(&Egress(index).encode()).await?;
+            match leg.read_u8().await? {
+                0 => Ok(leg),
+                _ => Err(io::Error::from(io::ErrorKind::HostUnreachable)),
+            }
+        };
+        let leg = time::timeout(limits::HOST_ANSWER, answer).await??;
+        enclave.identity.refresh_clock();
+        let row = enclave.providers.0.get(usize::from(index));
+        let (connector, name) = row.ok_or(io::ErrorKind::NotFound)?;
+        let handshake = connector.connect(name.clone(), leg);
+        let tls = time::timeout(limits::HANDSHAKE, handshake).await??;
+        let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(TokioIo::new(Leg::new(tls).speaking_http2(http2)))
     }
-}
-
-async fn dial(enclave: &Enclave, index: ProviderIndex) -> Result<Sender, Event<'static>> {
-    let unreachable = |_: io::Error| Event::Unreachable;
-    let late = |_: time::error::Elapsed| Event::Unreachable;
-    let (connector, name) =
-        enclave.providers.0.get(usize::from(index.0)).ok_or(Event::Unreachable)?;
-    let answer = async {
-        let mut leg = enclave.legs.dial(EGRESS_PORT).await?;
-        leg.write_all(&Egress(index.0).encode()).await?;
-        Ok((leg.read_u8().await?, leg))
-    };
-    let answer = time::timeout(limits::HOST_ANSWER, answer).await.map_err(late)?;
-    let (0, leg) = answer.map_err(unreachable)? else {
-        return Err(Event::Unreachable);
-    };
-    enclave.identity.refresh_clock();
-    let handshake = time::timeout(limits::HANDSHAKE, connector.connect(name.clone(), leg));
-    let tls = handshake.await.map_err(late)?.map_err(|error| {
-        let proof = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-        if proof { Event::NotTheProvider } else { Event::Unreachable }
-    })?;
-    let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let failed = |_: hyper::Error| Event::Unreachable;
-    let io = TokioIo::new(tls);
-    if http2 {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(4 * WINDOW)
-            .max_header_list_size(2 * limits::HEAD_BYTES as u32)
-            .handshake(io)
-            .await
-            .map_err(failed)?;
-        tokio::spawn(connection);
-        return Ok(Sender::Http2(sender));
-    }
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(limits::HEAD_FIELDS)
-        .max_buf_size(2 * limits::HEAD_BYTES)
-        .handshake(io)
-        .await
-        .map_err(failed)?;
-    tokio::spawn(connection);
-    Ok(Sender::Http1(sender))
 }

@@ -1,14 +1,16 @@
 //! One request's way from the host's answer to its settling, as a state machine.
 //!
 //! ```text
-//! Asked --Granted--> Granted --Ready--> Dispatched --Head--> Relaying --End--> Ended
-//!   |                   |  ^----Unsent----|   |                  |
-//!   +-- Denied, lost ---+-- unreachable ------+-- lost, bad -----+-- broken, client gone --> Ended
+//! Asked --Granted--> Sent --Head--> Relaying --End--> Ended
+//!   |                  |               |
+//!   +-- Denied, lost --+-- unreachable, lost, bad --+-- broken, client gone --> Ended
 //! ```
 //!
-//! A grant is dispatched at most once: the one way back from `Dispatched` is the proof that no
-//! byte left. Every path from `Granted` to `Ended` settles, and only that step does. An event that
-//! has no place in a state ends the exchange like a lost connection: failure closes.
+//! A request is sent at most once for a grant, and no state leads back. Every path from `Granted` to
+//! `Ended` settles, and only the last step of it does. An event that has no place in a state ends
+//! the exchange like a lost connection: failure closes.
+
+use core::mem;
 
 use aegis_wire::control::{COUNTS, Deny, Label, Slot, Source, Usage};
 use aegis_wire::table::{self, ProviderIndex};
@@ -26,17 +28,10 @@ pub enum Event<'a> {
     HostLost,
     /// The host did not answer in time.
     HostTimeout,
-    /// A connection to the provider is there.
-    Ready,
-    /// No connection could be had.
+    /// No connection took a byte of the request.
     Unreachable,
     /// The peer did not prove to be the provider.
     NotTheProvider,
-    /// The connection gave the request back: no byte of it was written.
-    Unsent {
-        /// The connection had carried requests before.
-        reused: bool,
-    },
     /// The provider's head.
     Head {
         /// HTTP status.
@@ -63,12 +58,7 @@ pub enum Event<'a> {
 /// What is to be done now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Get a connection to the provider, a fresh one if so said.
-    Dial {
-        /// Reused connections will not do.
-        fresh: bool,
-    },
-    /// Hand the request to the connection, once.
+    /// Send the request to the provider, over a connection of this session and account.
     Send,
     /// Answer the client with an error of the enclave's.
     Answer(Refusal),
@@ -94,7 +84,7 @@ pub struct Step {
 /// What the host learns from a step, apart from sizes and times of ciphertext (DESIGN 7).
 #[derive(Debug, PartialEq, Eq)]
 pub enum Observation<'a> {
-    /// An egress request for that provider.
+    /// An egress request for that provider, unless a connection was there.
     Egress(ProviderIndex),
     /// A usage frame.
     Usage(&'a Usage),
@@ -103,8 +93,8 @@ pub enum Observation<'a> {
 /// What of a step the host can observe.
 pub fn observable(step: &Step, provider: ProviderIndex) -> [Option<Observation<'_>>; 2] {
     let dial = match step.action {
-        Action::Dial { .. } => Some(Observation::Egress(provider)),
-        Action::Send | Action::Answer(_) | Action::RelayHead | Action::RelayChunk => None,
+        Action::Send => Some(Observation::Egress(provider)),
+        Action::Answer(_) | Action::RelayHead | Action::RelayChunk => None,
         Action::Finish | Action::Break => None,
     };
     [dial, step.settle.as_ref().map(Observation::Usage)]
@@ -121,16 +111,15 @@ pub struct Exchange {
 #[derive(Debug)]
 enum State {
     Asked,
-    Granted(u64),
-    Dispatched(Sent),
-    Relaying(Sent, Answer),
+    Sent(Grant),
+    Relaying(Grant, Answer),
     Ended,
 }
 
-/// A grant under which the request left.
+/// A grant in use since then.
 #[derive(Debug)]
-struct Sent {
-    grant: u64,
+struct Grant {
+    number: u64,
     at_ms: u64,
 }
 
@@ -151,55 +140,45 @@ impl Exchange {
 
     /// Takes an event at a time of the monotonic clock.
     pub fn step(&mut self, now_ms: u64, event: Event<'_>) -> Step {
-        use State::{Asked, Dispatched, Ended, Granted, Relaying};
-        let (state, action, settle) = match (core::mem::replace(&mut self.state, Ended), event) {
-            (Asked, Event::Granted(grant)) => (Granted(grant), Action::Dial { fresh: false }, None),
-            (Asked, event) => (Ended, Action::Answer(before_grant(&event)), None),
-            (Granted(grant), Event::Ready) => {
-                (Dispatched(Sent { grant, at_ms: now_ms }), Action::Send, None)
+        let (state, action, settle) = match (mem::replace(&mut self.state, State::Ended), event) {
+            (State::Asked, Event::Granted(number)) => {
+                (State::Sent(Grant { number, at_ms: now_ms }), Action::Send, None)
             }
-            (Granted(grant), event) => {
-                (Ended, Action::Answer(before_dispatch(&event)), Some(not_dispatched(grant)))
-            }
-            (Dispatched(sent), Event::Unsent { reused: true }) => {
-                (Granted(sent.grant), Action::Dial { fresh: true }, None)
-            }
-            (Dispatched(sent), Event::Unsent { reused: false }) => {
-                let settle = Some(not_dispatched(sent.grant));
-                (Ended, Action::Answer(Refusal::UpstreamUnreachable), settle)
-            }
-            (Dispatched(sent), Event::Head { status, content_type, content_encoding }) => {
+            (State::Asked, event) => (State::Ended, Action::Answer(before_grant(&event)), None),
+            (State::Sent(grant), Event::Head { status, content_type, content_encoding }) => {
                 let rules = self.rules.filter(|_| status / 100 == 2);
                 let meter = rules.map(|rules| Meter::new(rules, content_type, content_encoding));
-                let first_byte_ms = since(sent.at_ms, now_ms);
                 // Statuses have three digits; a class over 5 is none that HTTP defines.
                 let status_class = (status / 100).min(5) as u8;
+                let first_byte_ms = since(grant.at_ms, now_ms);
                 let answer = Answer { status_class, first_byte_ms, meter };
-                (Relaying(sent, answer), Action::RelayHead, None)
+                (State::Relaying(grant, answer), Action::RelayHead, None)
             }
-            (Dispatched(sent), event) => {
-                let settle = Some(self.usage(&sent, None, false, now_ms));
-                (Ended, Action::Answer(before_head(&event)), settle)
+            (State::Sent(grant), event) => {
+                let (refusal, dispatched) = before_head(&event);
+                let aborted = || self.usage(&grant, None, false, now_ms);
+                let settle = if dispatched { aborted() } else { not_dispatched(grant.number) };
+                (State::Ended, Action::Answer(refusal), Some(settle))
             }
-            (Relaying(sent, mut answer), Event::Chunk(chunk)) => {
+            (State::Relaying(grant, mut answer), Event::Chunk(chunk)) => {
                 answer.meter.as_mut().into_iter().for_each(|meter| meter.push(chunk));
-                (Relaying(sent, answer), Action::RelayChunk, None)
+                (State::Relaying(grant, answer), Action::RelayChunk, None)
             }
-            (Relaying(sent, answer), event) => {
+            (State::Relaying(grant, answer), event) => {
                 let whole = matches!(event, Event::End);
-                let settle = Some(self.usage(&sent, Some(answer), whole, now_ms));
-                (Ended, if whole { Action::Finish } else { Action::Break }, settle)
+                let settle = Some(self.usage(&grant, Some(answer), whole, now_ms));
+                (State::Ended, if whole { Action::Finish } else { Action::Break }, settle)
             }
-            (Ended, _) => (Ended, Action::Break, None),
+            (State::Ended, _) => (State::Ended, Action::Break, None),
         };
         self.state = state;
         Step { action, settle }
     }
 
-    fn usage(&self, sent: &Sent, answer: Option<Answer>, whole: bool, now_ms: u64) -> Usage {
-        let mut usage = not_dispatched(sent.grant);
+    fn usage(&self, grant: &Grant, answer: Option<Answer>, whole: bool, now_ms: u64) -> Usage {
+        let mut usage = not_dispatched(grant.number);
         usage.source = Source::Aborted;
-        usage.total_ms = since(sent.at_ms, now_ms);
+        usage.total_ms = since(grant.at_ms, now_ms);
         let Some(Answer { status_class, first_byte_ms, meter }) = answer else {
             return usage;
         };
@@ -244,18 +223,14 @@ const fn before_grant(event: &Event<'_>) -> Refusal {
     }
 }
 
-const fn before_dispatch(event: &Event<'_>) -> Refusal {
+/// The error, and whether the request may have reached the provider.
+const fn before_head(event: &Event<'_>) -> (Refusal, bool) {
     match event {
-        Event::NotTheProvider => Refusal::UpstreamTls,
-        _ => Refusal::UpstreamUnreachable,
-    }
-}
-
-const fn before_head(event: &Event<'_>) -> Refusal {
-    match event {
-        Event::BadHead => Refusal::UpstreamHead,
-        Event::Timeout => Refusal::UpstreamTimeout,
-        _ => Refusal::UpstreamLost,
+        Event::NotTheProvider => (Refusal::UpstreamTls, false),
+        Event::Unreachable => (Refusal::UpstreamUnreachable, false),
+        Event::BadHead => (Refusal::UpstreamHead, true),
+        Event::Timeout => (Refusal::UpstreamTimeout, true),
+        _ => (Refusal::UpstreamLost, true),
     }
 }
 

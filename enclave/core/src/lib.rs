@@ -13,7 +13,8 @@
 //! 3. [`Exchange::step`] takes what happened, with the monotonic time, and says what to do. The
 //!    shell carries out every action in order. An exchange that was granted settles exactly once,
 //!    whatever happens; dropping one is the event [`Event::ClientGone`].
-//! 4. [`Plan::upstream_head`] and [`head::response_fields`] give the heads that leave.
+//! 4. [`Plan::target`], [`Plan::fields`], [`Plan::credential`] and [`head::response_fields`] give
+//!    the heads that leave.
 //!
 //! What the host can observe of all this is [`exchange::observable`], and nothing else.
 #![no_std]

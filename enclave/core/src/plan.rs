@@ -38,19 +38,6 @@ pub struct Plan<'r> {
     fields: Vec<Field<'r>>,
 }
 
-/// The head of the request that leaves.
-#[derive(Debug)]
-pub struct UpstreamHead<'a> {
-    /// `host` or `:authority`, from the table.
-    pub authority: &'static str,
-    /// Path and query.
-    pub target: &'a [u8],
-    /// Fields as received, in their order.
-    pub fields: &'a [Field<'a>],
-    /// The one that was added, if any.
-    pub credential: Option<(&'static str, Vec<u8>)>,
-}
-
 impl<'r> Plan<'r> {
     /// Judges a head. With the refusal comes the envelope of the provider that was meant.
     pub fn new(table: &'static Table, request: &Request<'r>) -> Result<Self, (Refusal, Envelope)> {
@@ -100,16 +87,20 @@ impl<'r> Plan<'r> {
         Authorize { session, request, attempt, provider, class, custody: *custody }
     }
 
-    /// The head that leaves; `credential` is the grant's, empty in client custody.
-    pub fn upstream_head(&self, credential: &[u8]) -> UpstreamHead<'_> {
-        let Self { provider, custody, target, fields, .. } = self;
-        let form = provider.credentials.first().filter(|_| *custody == Custody::Host);
-        UpstreamHead {
-            authority: provider.authority,
-            target,
-            fields,
-            credential: form.map(|form| head::credential_field(*form, credential)),
-        }
+    /// Path and query that leave.
+    pub fn target(&self) -> &[u8] {
+        &self.target
+    }
+
+    /// The fields that leave, as received and in their order.
+    pub fn fields(&self) -> &[Field<'r>] {
+        &self.fields
+    }
+
+    /// The one field that is added, from the grant's credential; none in client custody.
+    pub fn credential(&self, credential: &[u8]) -> Option<(&'static str, Vec<u8>)> {
+        let form = self.provider.credentials.first().filter(|_| self.custody == Custody::Host)?;
+        Some(head::credential_field(*form, credential))
     }
 }
 

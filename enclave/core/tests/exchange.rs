@@ -55,29 +55,24 @@ fn sources(exchange: &mut Exchange, events: Vec<Event<'_>>) -> Vec<Source> {
 #[test]
 fn the_whole_way() {
     let (mut exchange, grant) = (chat(), 9);
-    let actions: Vec<Action> =
-        [Event::Granted(grant), Event::Ready, head(200), Event::Chunk(ANSWER), Event::End]
-            .into_iter()
-            .enumerate()
-            .map(|(at, event)| {
-                let step = exchange.step(10 * at as u64, event);
-                assert_eq!(step.settle.is_some(), at == 4);
-                if let Some(usage) = &step.settle {
-                    assert_eq!((usage.grant, usage.status_class), (grant, 2));
-                    assert_eq!(usage.source, Source::Provider);
-                    assert_eq!(usage.counts[Slot::Input as usize], Some(3));
-                    assert_eq!(usage.counts[Slot::Output as usize], Some(4));
-                    assert_eq!(usage.label.as_str(), "mock-1");
-                    assert_eq!((usage.first_byte_ms, usage.total_ms), (10, 30));
-                }
-                step.action
-            })
-            .collect();
-    let dial = Action::Dial { fresh: false };
-    assert_eq!(
-        actions,
-        [dial, Action::Send, Action::RelayHead, Action::RelayChunk, Action::Finish]
-    );
+    let actions: Vec<Action> = [Event::Granted(grant), head(200), Event::Chunk(ANSWER), Event::End]
+        .into_iter()
+        .enumerate()
+        .map(|(at, event)| {
+            let step = exchange.step(10 * at as u64, event);
+            assert_eq!(step.settle.is_some(), at == 3);
+            if let Some(usage) = &step.settle {
+                assert_eq!((usage.grant, usage.status_class), (grant, 2));
+                assert_eq!(usage.source, Source::Provider);
+                assert_eq!(usage.counts[Slot::Input as usize], Some(3));
+                assert_eq!(usage.counts[Slot::Output as usize], Some(4));
+                assert_eq!(usage.label.as_str(), "mock-1");
+                assert_eq!((usage.first_byte_ms, usage.total_ms), (10, 30));
+            }
+            step.action
+        })
+        .collect();
+    assert_eq!(actions, [Action::Send, Action::RelayHead, Action::RelayChunk, Action::Finish]);
 }
 
 #[test]
@@ -94,45 +89,27 @@ fn refusals_before_a_grant_settle_nothing() {
 }
 
 #[test]
-fn failures_before_dispatch_settle_as_not_dispatched() {
-    for (event, refusal) in [
-        (Event::Unreachable, Refusal::UpstreamUnreachable),
-        (Event::NotTheProvider, Refusal::UpstreamTls),
+fn what_was_not_dispatched_is_told_from_what_was() {
+    for (event, refusal, source) in [
+        (Event::Unreachable, Refusal::UpstreamUnreachable, Source::NotDispatched),
+        (Event::NotTheProvider, Refusal::UpstreamTls, Source::NotDispatched),
+        (Event::Lost, Refusal::UpstreamLost, Source::Aborted),
+        (Event::BadHead, Refusal::UpstreamHead, Source::Aborted),
+        (Event::Timeout, Refusal::UpstreamTimeout, Source::Aborted),
+        (Event::ClientGone, Refusal::UpstreamLost, Source::Aborted),
+        (Event::Granted(2), Refusal::UpstreamLost, Source::Aborted),
     ] {
         let (action, settled) = run(&mut chat(), vec![Event::Granted(1), event]);
         assert_eq!(action, Action::Answer(refusal));
-        assert_eq!(settled[0].source, Source::NotDispatched);
-    }
-    let gone = vec![Event::Granted(1), Event::ClientGone];
-    assert_eq!(sources(&mut chat(), gone), [Source::NotDispatched]);
-}
-
-#[test]
-fn only_an_unsent_request_is_handed_over_again() {
-    let again = vec![Event::Granted(1), Event::Ready, Event::Unsent { reused: true }];
-    let mut exchange = chat();
-    assert_eq!(run(&mut exchange, again).0, Action::Dial { fresh: true });
-    assert_eq!(exchange.step(9, Event::Ready).action, Action::Send);
-    let step = exchange.step(9, Event::Unsent { reused: false });
-    assert_eq!(step.action, Action::Answer(Refusal::UpstreamUnreachable));
-    assert_eq!(step.settle.unwrap().source, Source::NotDispatched);
-    for (event, refusal) in [
-        (Event::Lost, Refusal::UpstreamLost),
-        (Event::BadHead, Refusal::UpstreamHead),
-        (Event::Timeout, Refusal::UpstreamTimeout),
-        (Event::Ready, Refusal::UpstreamLost),
-    ] {
-        let events = vec![Event::Granted(1), Event::Ready, event];
-        let (action, settled) = run(&mut chat(), events);
-        assert_eq!(action, Action::Answer(refusal));
-        assert_eq!((settled[0].source, settled[0].status_class), (Source::Aborted, 0));
+        let found = (settled[0].grant, settled[0].source, settled[0].status_class);
+        assert_eq!((settled.len(), found), (1, (1, source, 0)));
     }
 }
 
 #[test]
 fn what_is_known_of_usage() {
     let way = |rest: Vec<Event<'static>>| {
-        let mut events = vec![Event::Granted(1), Event::Ready];
+        let mut events = vec![Event::Granted(1)];
         events.extend(rest);
         events
     };
@@ -153,7 +130,7 @@ fn what_is_known_of_usage() {
 
 #[test]
 fn a_client_may_hide_the_label() {
-    let events = vec![Event::Granted(1), Event::Ready, head(200), Event::Chunk(ANSWER), Event::End];
+    let events = vec![Event::Granted(1), head(200), Event::Chunk(ANSWER), Event::End];
     let (_, settled) = run(&mut exchange("/v1/chat/completions", true), events);
     assert_eq!(settled[0].label.as_str(), "");
     assert_eq!(settled[0].counts[Slot::Input as usize], Some(3));
@@ -161,9 +138,9 @@ fn a_client_may_hide_the_label() {
 
 #[test]
 fn a_broken_answer_never_ends_cleanly() {
-    for event in [Event::Lost, Event::Timeout, Event::ClientGone, Event::Ready, head(200)] {
+    for event in [Event::Lost, Event::Timeout, Event::ClientGone, Event::Unreachable, head(200)] {
         let mut exchange = chat();
-        let start = vec![Event::Granted(1), Event::Ready, head(200), Event::Chunk(b"{")];
+        let start = vec![Event::Granted(1), head(200), Event::Chunk(b"{")];
         run(&mut exchange, start);
         assert_eq!(exchange.step(99, event).action, Action::Break);
         assert_eq!(exchange.step(99, Event::End).action, Action::Break, "after the break");
@@ -176,9 +153,8 @@ fn any_event() -> impl Strategy<Value = Event<'static>> {
         Just(()).prop_map(|()| Event::Granted(1)),
         Just(()).prop_map(move |()| Event::Denied(deny.clone())),
         Just(()).prop_map(|()| Event::HostLost),
-        Just(()).prop_map(|()| Event::Ready),
         Just(()).prop_map(|()| Event::Unreachable),
-        any::<bool>().prop_map(|reused| Event::Unsent { reused }),
+        Just(()).prop_map(|()| Event::ClientGone),
         (100u16..600).prop_map(head),
         Just(()).prop_map(|()| Event::Chunk(ANSWER)),
         Just(()).prop_map(|()| Event::End),
@@ -187,39 +163,33 @@ fn any_event() -> impl Strategy<Value = Event<'static>> {
 }
 
 proptest! {
-    /// I8 on arbitrary orders of events: one send for each proof that nothing was sent before, one
-    /// settling for each grant, nothing relayed before dispatch, and no way back from the end.
+    /// I8 on arbitrary orders of events: one send and one settling for each grant, nothing relayed
+    /// before the send, no way back from the end.
     #[test]
-    fn one_dispatch_and_one_settling_for_a_grant(
+    fn one_send_and_one_settling_for_a_grant(
         events in proptest::collection::vec(any_event(), 0..30),
     ) {
         let mut exchange = chat();
-        let (mut granted, mut settled, mut sends, mut unsent) = (0, 0, 0, 0);
+        let (mut sends, mut settled) = (0, 0);
         for event in events {
-            let given_back = matches!(event, Event::Unsent { reused: true });
             let grants = matches!(event, Event::Granted(_));
             let step = exchange.step(1, event);
             match step.action {
-                Action::Dial { fresh: false } => {
+                Action::Send => {
                     prop_assert!(grants);
-                    granted += 1;
+                    sends += 1;
                 }
-                Action::Dial { fresh: true } => {
-                    prop_assert!(given_back);
-                    unsent += 1;
-                }
-                Action::Send => sends += 1,
-                Action::RelayHead | Action::RelayChunk => prop_assert_eq!(sends, unsent + 1),
+                Action::RelayHead | Action::RelayChunk => prop_assert_eq!((sends, settled), (1, 0)),
                 Action::Answer(_) | Action::Finish | Action::Break => {}
             }
             settled += usize::from(step.settle.is_some());
-            prop_assert!(sends <= unsent + 1 && granted <= 1 && settled <= granted);
+            prop_assert!(sends <= 1 && settled <= sends);
             let seen = observable(&step, ProviderIndex(2));
-            let dials = matches!(step.action, Action::Dial { .. });
+            let dials = step.action == Action::Send;
             prop_assert_eq!(&seen[0], &dials.then_some(Observation::Egress(ProviderIndex(2))));
             prop_assert_eq!(seen[1].is_some(), step.settle.is_some());
         }
         settled += usize::from(exchange.step(1, Event::ClientGone).settle.is_some());
-        prop_assert_eq!(settled, granted, "dropping settles what is open");
+        prop_assert_eq!(settled, sends, "dropping settles what is open");
     }
 }

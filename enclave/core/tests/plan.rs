@@ -36,10 +36,10 @@ fn plan<'a>(
 /// The head that leaves, as lines.
 fn leaves(authority: &str, target: &str, fields: &[Field<'_>], credential: &[u8]) -> Vec<String> {
     let plan = plan(authority, target, fields).unwrap();
-    let head = plan.upstream_head(credential);
-    let mut lines = vec![format!("{} {}", head.authority, text(head.target))];
-    lines.extend(head.fields.iter().map(|(name, value)| format!("{name}: {}", text(value))));
-    lines.extend(head.credential.iter().map(|(name, value)| format!("+{name}: {}", text(value))));
+    let mut lines = vec![format!("{} {}", plan.provider.authority, text(plan.target()))];
+    lines.extend(plan.fields().iter().map(|(name, value)| format!("{name}: {}", text(value))));
+    let added = plan.credential(credential);
+    lines.extend(added.iter().map(|(name, value)| format!("+{name}: {}", text(value))));
     lines
 }
 
@@ -188,7 +188,7 @@ fn hop_by_hop_and_aegis_fields_are_consumed() {
     ];
     let plan = plan(OPENAI, CHAT, &fields).unwrap();
     assert!(!plan.show_label);
-    let kept = plan.upstream_head(b"k").fields.to_vec();
+    let kept = plan.fields();
     let expected: [Field<'_>; 4] =
         [("accept", b"*/*"), ("x-two", b"b"), ("x-two", b"a"), ("empty", b"")];
     assert_eq!(kept, expected);
@@ -202,7 +202,7 @@ fn the_authority_may_come_as_host_field() {
     let request =
         Request { method: "POST", authority: None, path_and_query: CHAT, fields: &fields };
     let plan = Plan::new(table(), &request).unwrap();
-    assert_eq!(plan.upstream_head(b"k").authority, "api.openai.com");
+    assert_eq!(plan.provider.authority, "api.openai.com");
     assert_eq!((plan.custody, plan.show_label), (Custody::Host, true));
 }
 
@@ -254,8 +254,7 @@ proptest! {
         fields.push(HOST);
         let target = format!("{CHAT}?{query}");
         let plan = plan(OPENAI, &target, &fields).unwrap();
-        let head = plan.upstream_head(b"k");
-        prop_assert_eq!(head.fields, &given[..]);
-        prop_assert_eq!(text(head.target), &target);
+        prop_assert_eq!(plan.fields(), &given[..]);
+        prop_assert_eq!(text(plan.target()), &target);
     }
 }
