@@ -227,3 +227,77 @@ fn kernel_version(kernel: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(text.get(..text.iter().position(|b| *b == 0)?)?).ok()?;
     text.split_whitespace().next().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn made(init: &[u8], commit: Option<&str>) -> Made {
+        let image = image::assemble(Parts {
+            kernel: b"kernel".to_vec(),
+            kernel_version: "6.12.0".to_owned(),
+            command_line: "reboot=k".to_owned(),
+            init: init.to_vec(),
+            program_files: BTreeMap::new(),
+            name: "aegis".to_owned(),
+            version: "1".to_owned(),
+        });
+        let image = image.unwrap();
+        let bytes = image.to_bytes().unwrap();
+        let origin = Origin {
+            number: None,
+            version: "1".to_owned(),
+            commit: commit.map(str::to_owned),
+            variant: "production".to_owned(),
+            provider_table: None,
+            made_of: MadeOf {
+                kernel: None,
+                kernel_config_sha256: sha256_hex(b""),
+                program: None,
+                packages: BTreeMap::new(),
+            },
+        };
+        Made { release: Release::new(&image, &bytes, origin), image, bytes }
+    }
+
+    #[test]
+    fn equal_builds_are_the_same() {
+        require_same(&made(b"one", None), &made(b"one", None)).unwrap();
+    }
+
+    #[test]
+    fn one_other_byte_in_the_program_is_not_the_same() {
+        let error = require_same(&made(b"one", None), &made(b"onf", None)).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("not reproducible: ramdisk 1: /init: first differs"), "{text}");
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn one_other_byte_in_the_file_is_not_the_same() {
+        let mut other = made(b"one", None);
+        other.bytes[9] ^= 1;
+        let error = require_same(&made(b"one", None), &other).unwrap_err();
+        assert!(error.to_string().contains("the image files differ"), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_of_another_commit_is_not_the_same() {
+        let (one, other) = (made(b"one", Some("aa")), made(b"one", Some("bb")));
+        let error = require_same(&one, &other).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("release.json:   \"commit\": \"aa\", against"), "{text}");
+    }
+
+    #[test]
+    fn the_kernel_names_its_release() {
+        let mut kernel = vec![0; 0x300];
+        kernel[0x202..0x206].copy_from_slice(b"HdrS");
+        kernel[0x20e] = 0x40;
+        kernel[0x240..0x250].copy_from_slice(b"6.12.1 (aegis@a)");
+        assert_eq!(kernel_version(&kernel).unwrap(), "6.12.1");
+        assert_eq!(kernel_version(b"no kernel"), None);
+    }
+}

@@ -143,3 +143,19 @@ fn only_file(folder: &Path) -> Result<PathBuf, Error> {
             reason: "apt-get download left no package there; see apt.log in the cache".to_owned(),
         })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_source_with_another_digest_is_refused() {
+        let pinned = sha256_hex(b"source");
+        check_digest("package", b"source", &pinned).unwrap();
+        let error = check_digest("package", b"sourcf", &pinned).unwrap_err();
+        assert!(matches!(error, Error::Pin { .. }), "{error}");
+        assert_eq!(error.exit_code(), 1);
+    }
+}

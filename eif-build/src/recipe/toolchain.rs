@@ -31,12 +31,23 @@ pub fn check(context: &Context) -> Result<Versions, Error> {
     let mut versions = Versions::new();
     for (package, expected) in pins {
         let found = apt::installed(&package)?.unwrap_or_else(|| "not installed".to_owned());
-        if found != expected && !context.any_toolchain {
-            return Err(Error::Toolchain { package, expected, found });
+        if !context.any_toolchain {
+            require(&package, &expected, &found)?;
         }
         versions.insert(package, found);
     }
     Ok(versions)
+}
+
+fn require(package: &str, expected: &str, found: &str) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Toolchain {
+        package: package.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    })
 }
 
 /// What `rustc -vV` says, for the toolchain that `rust-toolchain.toml` in `source` names.
@@ -65,5 +76,13 @@ mod tests {
     fn the_compiler_assembler_and_c_library_are_pinned() {
         let names: Vec<String> = pins().unwrap().into_keys().collect();
         assert_eq!(names, ["binutils", "gcc-12", "libc6-dev"]);
+    }
+
+    #[test]
+    fn another_compiler_is_refused() {
+        require("gcc-12", "12.2.0-14", "12.2.0-14").unwrap();
+        let error = require("gcc-12", "12.2.0-14", "12.3.0-1").unwrap_err();
+        assert!(error.to_string().starts_with("gcc-12 is 12.3.0-1, "), "{error}");
+        assert_eq!(error.exit_code(), 3);
     }
 }
