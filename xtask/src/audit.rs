@@ -64,12 +64,14 @@ pub fn report(workspace: &Workspace, choice: &Choice) -> Result<(), Failure> {
 /// Cheap: every patch still applies and the tests it names still exist.
 pub fn check(workspace: &Workspace) -> Result<(), Failure> {
     let patches = patch::all(workspace)?;
+    let metadata = workspace.metadata()?;
+    let files: Vec<_> = workspace.files()?.iter().map(|file| workspace.root.join(file)).collect();
     let mut breaches = Vec::new();
     for patch in &patches {
         if !patch.applies(&workspace.root)? {
             breaches.push(format!("{}: does not apply any more", patch.name));
         }
-        breaches.extend(patch.unknown_tests(workspace)?);
+        breaches.extend(patch.unknown_tests(&metadata, &files));
     }
     for breach in &breaches {
         println!("{breach}");

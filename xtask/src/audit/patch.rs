@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path, path::PathBuf, process::Command};
 
-use crate::{failure::Failure, process, workspace::Workspace};
+use crate::{
+    failure::Failure,
+    process,
+    workspace::{Metadata, Workspace},
+};
 
 /// A seeded defect.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,28 +95,25 @@ impl Patch {
     }
 
     /// Named tests of which nothing in the package's files bears the name.
-    pub(super) fn unknown_tests(&self, workspace: &Workspace) -> Result<Vec<String>, Failure> {
-        let metadata = workspace.metadata()?;
-        let files = workspace.files()?;
+    pub(super) fn unknown_tests(&self, metadata: &Metadata, files: &[PathBuf]) -> Vec<String> {
         let mut unknown = Vec::new();
         for Expected { package, test } in &self.expected {
             let Ok(found) = metadata.own(package) else {
                 unknown.push(format!("{}: {package} is no package of the workspace", self.name));
                 continue;
             };
-            let files = files.iter().map(|file| workspace.root.join(file));
-            let mut files = files.filter(|file| {
+            let mut files = files.iter().filter(|file| {
                 file.starts_with(found.folder()) && file.extension().is_some_and(|e| e == "rs")
             });
             // The last part of a path is the name of a function or module; the rest depends on
             // where that stands, which only a build tells.
             let name = test.rsplit("::").find(|part| !part.is_empty()).unwrap_or(test);
-            let names = |file: PathBuf| fs::read_to_string(file).is_ok_and(|t| t.contains(name));
+            let names = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|t| t.contains(name));
             if !files.any(names) {
                 unknown.push(format!("{}: {package} has no test `{test}`", self.name));
             }
         }
-        Ok(unknown)
+        unknown
     }
 }
 
