@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Up(args) => on_runtime("warn", up::run(args)),
         Command::Agent(args) => on_runtime("info", agent::start::run(args)),
-        Command::Verify(args) => return verify::run(args),
+        Command::Verify(args) => verify::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,10 +45,7 @@ pub struct Client {
 impl Client {
     /// A client that has not connected yet.
     pub fn new(config: Config) -> Self {
-        Self {
-            config: Arc::new(config),
-            slots: Mutex::default(),
-        }
+        Self { config: Arc::new(config), slots: Mutex::default() }
     }
 
     /// The configuration.
@@ -81,10 +78,7 @@ impl Client {
         let slot = self.slot(key);
         let session = slot.session(|| self.connect(key)).await?;
         match session.dispatch(request).await {
-            Err(Unanswered {
-                request: Some(request),
-                ..
-            }) => {
+            Err(Unanswered { request: Some(request), .. }) => {
                 slot.forget(&session);
                 let session = slot.session(|| self.connect(key)).await?;
                 session.dispatch(request).await

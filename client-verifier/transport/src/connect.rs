@@ -27,10 +27,8 @@ pub(crate) async fn connect<T>(
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await?;
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
     let mut request = Request::connect(authority)
         .header(http::header::HOST, authority)
@@ -44,9 +42,7 @@ where
     }
     let upgraded = hyper::upgrade::on(response).await?;
     // The type is the one given to the handshake above.
-    let parts = upgraded
-        .downcast::<TokioIo<T>>()
-        .expect("the stream is the one handed in");
+    let parts = upgraded.downcast::<TokioIo<T>>().expect("the stream is the one handed in");
     // Behind a tunnel nobody speaks before the client does: such bytes belong to no protocol of
     // ours, and dropping them makes the TLS handshake that follows fail.
     Ok(Connected::Open(parts.io.into_inner()))

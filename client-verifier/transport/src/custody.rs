@@ -13,20 +13,14 @@ pub struct Custodies {
 
 impl Custodies {
     /// Only the caller's own provider key, end to end.
-    pub const CLIENT: Self = Self {
-        client: true,
-        host: false,
-    };
+    pub const CLIENT: Self = Self { client: true, host: false };
 
     /// The custodies named.
     pub fn new(named: &[Custody]) -> Result<Self, ConfigError> {
         if named.is_empty() {
             return Err(ConfigError::NoCustody);
         }
-        Ok(Self {
-            client: named.contains(&Custody::Client),
-            host: named.contains(&Custody::Host),
-        })
+        Ok(Self { client: named.contains(&Custody::Client), host: named.contains(&Custody::Host) })
     }
 
     /// Whether this one is accepted.

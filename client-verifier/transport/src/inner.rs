@@ -22,10 +22,7 @@ use webpki::EndEntityCert;
 /// Signatures an enclave makes: its key is P-256.
 const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[webpki::aws_lc_rs::ECDSA_P256_SHA256],
-    mapping: &[(
-        SignatureScheme::ECDSA_NISTP256_SHA256,
-        &[webpki::aws_lc_rs::ECDSA_P256_SHA256],
-    )],
+    mapping: &[(SignatureScheme::ECDSA_NISTP256_SHA256, &[webpki::aws_lc_rs::ECDSA_P256_SHA256])],
 };
 
 /// Cipher suites and groups, in the order of PROTOCOL.md.

@@ -78,15 +78,11 @@ impl Body for OnceBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.taken
-            .as_ref()
-            .map_or(self.empty, |body| body.is_end_stream())
+        self.taken.as_ref().map_or(self.empty, |body| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.taken
-            .as_ref()
-            .map_or_else(|| self.hint.clone(), |body| body.size_hint())
+        self.taken.as_ref().map_or_else(|| self.hint.clone(), |body| body.size_hint())
     }
 }
 

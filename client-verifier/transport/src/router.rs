@@ -35,10 +35,7 @@ pub struct Router {
 impl Router {
     /// A router by URL: `https://NAME[:PORT]`. `HTTPS_PROXY` and `NO_PROXY` are read here.
     pub fn new(url: &str, roots: OuterRoots<'_>) -> Result<Self, ConfigError> {
-        let bad = |reason| ConfigError::RouterUrl {
-            url: url.to_owned(),
-            reason,
-        };
+        let bad = |reason| ConfigError::RouterUrl { url: url.to_owned(), reason };
         let uri: Uri = url.parse().map_err(|_| bad("it is not a URL"))?;
         let (Some("https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(bad("it does not begin with https://"));
@@ -76,10 +73,7 @@ fn load(roots: OuterRoots<'_>) -> Result<RootCertStore, ConfigError> {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         return Ok(store);
     };
-    let bad = |reason: String| ConfigError::RouterRoots {
-        path: path.to_owned(),
-        reason,
-    };
+    let bad = |reason: String| ConfigError::RouterRoots { path: path.to_owned(), reason };
     for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))? {
         let certificate = certificate.map_err(|e| bad(e.to_string()))?;
         store.add(certificate).map_err(|e| bad(e.to_string()))?;
@@ -131,9 +125,7 @@ mod tests {
     #[test]
     fn a_file_without_certificates_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Router::new("https://r.example", OuterRoots::File(file.path()))
-            .err()
-            .unwrap();
+        let error = Router::new("https://r.example", OuterRoots::File(file.path())).err().unwrap();
         assert!(error.to_string().contains("no certificate"), "{error}");
     }
 }

@@ -84,11 +84,7 @@ impl Session {
             Mode::Http1 => Sender::Http1(Mutex::new(http1(stream).await?)),
             Mode::Http2 => Sender::Http2(http2(stream).await?),
         };
-        Ok(Self {
-            sender,
-            attested: Attested { enclave, release },
-            begun: Instant::now(),
-        })
+        Ok(Self { sender, attested: Attested { enclave, release }, begun: Instant::now() })
     }
 
     /// What was verified.
@@ -112,9 +108,7 @@ impl Session {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.dispatch(request.map(OnceBody::new))
-            .await
-            .map_err(|unanswered| unanswered.error)
+        self.dispatch(request.map(OnceBody::new)).await.map_err(|unanswered| unanswered.error)
     }
 
     pub(crate) async fn dispatch(
@@ -122,10 +116,7 @@ impl Session {
         mut request: Request<OnceBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
         if let Err(error) = self.address(&mut request) {
-            return Err(Unanswered {
-                error,
-                request: None,
-            });
+            return Err(Unanswered { error, request: None });
         }
         let untouched = request.body().untouched();
         let mut again = Request::new(());
@@ -137,10 +128,7 @@ impl Session {
             Sender::Http2(sender) => sender.clone().try_send_request(request).await,
         };
         sent.map_err(|mut failed| match failed.take_message() {
-            Some(request) => Unanswered {
-                error: Error::NotSent,
-                request: Some(request),
-            },
+            Some(request) => Unanswered { error: Error::NotSent, request: Some(request) },
             None => Unanswered {
                 request: refused_unread(&failed)
                     .then(|| untouched.into_body())
@@ -153,11 +141,9 @@ impl Session {
 
     /// Puts the provider's name where the session's mode has it.
     fn address(&self, request: &mut Request<OnceBody>) -> Result<(), Error> {
-        let (Some("https"), Some(authority), Some(path)) = (
-            request.uri().scheme_str(),
-            request.uri().authority(),
-            request.uri().path_and_query(),
-        ) else {
+        let (Some("https"), Some(authority), Some(path)) =
+            (request.uri().scheme_str(), request.uri().authority(), request.uri().path_and_query())
+        else {
             return Err(Error::Address);
         };
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Error::Address)?;
@@ -180,11 +166,7 @@ impl Session {
 /// Whether the enclave said that it did not look at the request: a stream refused (RFC 9113, 8.7),
 /// or one above the last that a GOAWAY without an error names (6.8).
 fn refused_unread<T>(failed: &TrySendError<T>) -> bool {
-    let Some(error) = failed
-        .error()
-        .source()
-        .and_then(|e| e.downcast_ref::<h2::Error>())
-    else {
+    let Some(error) = failed.error().source().and_then(|e| e.downcast_ref::<h2::Error>()) else {
         return false;
     };
     let reason = error.reason();

@@ -96,14 +96,8 @@ impl Trust {
             .expecting_user_data(UserData(&user_data));
         // A memory that a panic left behind holds only chains that passed.
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        verify_remembering(
-            &evidence.document,
-            &self.policy,
-            &challenge,
-            now,
-            &mut memory,
-        )
-        .map_err(Error::Evidence)
+        verify_remembering(&evidence.document, &self.policy, &challenge, now, &mut memory)
+            .map_err(Error::Evidence)
     }
 }
 
@@ -115,10 +109,7 @@ mod tests {
 
     fn release(number: u32) -> Release {
         let [pcr0, pcr1, pcr2] = [1, 2, 3].map(|byte| Pcr::new([byte; 48]));
-        Release {
-            number,
-            measurement: ImageMeasurement { pcr0, pcr1, pcr2 },
-        }
+        Release { number, measurement: ImageMeasurement { pcr0, pcr1, pcr2 } }
     }
 
     #[test]

@@ -37,16 +37,9 @@ impl Tunnel {
         let mut headers = HeaderMap::new();
         headers.insert(header::PROXY_AUTHORIZATION, key.authorization());
         headers.insert("aegis-releases", trust.header());
-        let asked = timeout(
-            limits::HANDSHAKE,
-            connect(stream, CONNECT_AUTHORITY, headers),
-        )
-        .await;
+        let asked = timeout(limits::HANDSHAKE, connect(stream, CONNECT_AUTHORITY, headers)).await;
         match asked {
-            Ok(Ok(Connected::Open(stream))) => Ok(Self {
-                stream,
-                place: router.place(),
-            }),
+            Ok(Ok(Connected::Open(stream))) => Ok(Self { stream, place: router.place() }),
             Ok(Ok(Connected::Refused(head))) => Err(refusal(&head).into()),
             Ok(Err(_)) | Err(_) => Err(ended(router.place(), Stage::Connect)),
         }
@@ -77,10 +70,7 @@ async fn dial(router: &Router) -> Result<TcpStream, Error> {
     let Some(proxy) = router.proxies.intercept(&router.uri) else {
         return tcp(&router.host, router.port).await;
     };
-    let refused = |reason: String| Error::Proxy {
-        proxy: place(proxy.uri()),
-        reason,
-    };
+    let refused = |reason: String| Error::Proxy { proxy: place(proxy.uri()), reason };
     if proxy.uri().scheme_str() != Some("http") {
         return Err(refused("only http:// proxies are supported".to_owned()));
     }
@@ -89,11 +79,7 @@ async fn dial(router: &Router) -> Result<TcpStream, Error> {
     let auth = proxy.basic_auth().cloned();
     let headers = auth.map(|auth| (header::PROXY_AUTHORIZATION, auth));
     let target = authority(router);
-    match timeout(
-        limits::HANDSHAKE,
-        connect(stream, &target, headers.into_iter().collect()),
-    )
-    .await
+    match timeout(limits::HANDSHAKE, connect(stream, &target, headers.into_iter().collect())).await
     {
         Ok(Ok(Connected::Open(stream))) => Ok(stream),
         Ok(Ok(Connected::Refused(head))) => Err(refused(format!("it answered {}", head.status))),
@@ -132,18 +118,10 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Error> {
 
 async fn outer_tls(router: &Router, tcp: TcpStream) -> Result<Outer, Error> {
     let connector = TlsConnector::from(Arc::clone(&router.tls));
-    match timeout(
-        limits::HANDSHAKE,
-        connector.connect(router.name.clone(), tcp),
-    )
-    .await
-    {
+    match timeout(limits::HANDSHAKE, connector.connect(router.name.clone(), tcp)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(match tls_or_io(error) {
-            Ok(source) => Error::OuterTls {
-                place: router.place(),
-                source,
-            },
+            Ok(source) => Error::OuterTls { place: router.place(), source },
             Err(_) => ended(router.place(), Stage::OuterTls),
         }),
         Err(_) => Err(ended(router.place(), Stage::OuterTls)),
@@ -156,9 +134,9 @@ fn refusal(head: &response::Parts) -> Refusal {
         (400, Some(b"bad_request")) => Refusal::BadRequest,
         (407, Some(b"unknown_key")) => Refusal::UnknownKey,
         (412, Some(b"no_release")) => Refusal::NoRelease,
-        (503, Some(b"no_enclave")) => Refusal::NoEnclave {
-            retry_after: text("retry-after").and_then(seconds),
-        },
+        (503, Some(b"no_enclave")) => {
+            Refusal::NoEnclave { retry_after: text("retry-after").and_then(seconds) }
+        }
         (status, _) => Refusal::Other(status),
     }
 }
@@ -166,7 +144,5 @@ fn refusal(head: &response::Parts) -> Refusal {
 /// The bound keeps a host from putting a client to sleep for ever.
 fn seconds(text: &[u8]) -> Option<Duration> {
     let seconds: u32 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(Duration::from_secs(
-        seconds.min(limits::RETRY_AFTER_S).into(),
-    ))
+    Some(Duration::from_secs(seconds.min(limits::RETRY_AFTER_S).into()))
 }

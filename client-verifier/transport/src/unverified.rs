@@ -40,11 +40,7 @@ impl Unverified {
         }
         let spki = inner::spki(tls.peer_certificates())
             .ok_or_else(|| Error::Handshake(CertificateError::BadEncoding.into()))?;
-        Ok(Self {
-            stream,
-            spki,
-            place,
-        })
+        Ok(Self { stream, spki, place })
     }
 
     /// Asks for evidence that names this key, this session and this question, and judges it. Only
@@ -69,11 +65,8 @@ impl Unverified {
             .1
             .export_keying_material([0; 32], EXPORTER_LABEL, Some(&nonce))
             .map_err(Error::Handshake)?;
-        let binding = Binding {
-            opening: &opening,
-            spki: Spki(&self.spki),
-            exporter: Exporter(exporter),
-        };
+        let binding =
+            Binding { opening: &opening, spki: Spki(&self.spki), exporter: Exporter(exporter) };
         let enclave = trust.judge(&evidence, &binding, now())?;
         // A policy made by `Trust` accepts nothing but its own sets, so one of them matched.
         let release = trust.release(&enclave).ok_or(Error::NoEvidence)?;
@@ -136,10 +129,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_to_its_last_byte_and_no_further() {
-        let evidence = Evidence {
-            document: vec![7; 300],
-            receipt_key: vec![9; 120],
-        };
+        let evidence = Evidence { document: vec![7; 300], receipt_key: vec![9; 120] };
         let mut wire = evidence.encode().unwrap();
         let len = wire.len();
         wire.extend_from_slice(b"HTTP begins here");

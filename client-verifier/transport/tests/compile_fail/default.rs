@@ -1,0 +1,5 @@
+use aegis_client::Session;
+
+fn main() {
+    let _ = Session::default();
+}

@@ -1,0 +1,7 @@
+use aegis_client::{Session, Unverified};
+
+fn forge(unverified: Unverified) -> Session {
+    unverified.into()
+}
+
+fn main() {}
