@@ -159,7 +159,7 @@ fn tell(path: &Path, replayed: &Replayed) {
     let (ledger, open) = (path.display(), replayed.open.len());
     if replayed.torn_bytes > 0 {
         let bytes = replayed.torn_bytes;
-        tracing::warn!(%ledger, bytes, "the last line was torn and is cut off");
+        tracing::warn!(%ledger, bytes, "the last line was torn and does not count");
     }
     tracing::info!(%ledger, last_grant = replayed.last_grant, open, "ledger read");
 }

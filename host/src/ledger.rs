@@ -2,9 +2,9 @@
 //! each grant. JSON lines, appended with one write each, never changed.
 //!
 //! A line that a crash or a full disk tore was not acted upon: its grant was not sent, its usage
-//! not acknowledged. It is cut off, and that is reported. Anything else that cannot be read refuses
-//! the start. Lines reach the operating system, so they outlive this process however it ends; they
-//! are not forced to the disk one by one.
+//! not acknowledged. That is reported, and it is cut off before the next line. Anything else that
+//! cannot be read refuses the start. Lines reach the operating system, so they outlive this process
+//! however it ends; they are not forced to the disk one by one.
 
 use std::{
     cmp::Ordering,
@@ -185,9 +185,6 @@ impl Ledger {
         file.rewind().map_err(failed)?;
         file.read_to_end(&mut bytes).map_err(failed)?;
         let replayed = replay::replay(path, &bytes)?;
-        if replayed.torn_bytes > 0 {
-            file.set_len(replayed.whole_bytes).map_err(failed)?;
-        }
         let ledger = Self {
             path: path.into(),
             file,

@@ -7,7 +7,7 @@ use super::{LOST, LedgerError, Line, Open, Source};
 /// What a ledger's file said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
-    /// Bytes of a last line that was not finished, cut off.
+    /// Bytes of a last line that was not finished.
     pub torn_bytes: u64,
     /// Bytes of whole lines.
     pub whole_bytes: u64,
