@@ -2,13 +2,17 @@
 //!
 //! * [`program`] finds, builds, starts and ends the programs of this workspace.
 //! * [`enclave`] and [`user`] are the two trusted ends, both as shipped.
+//! * [`stack`] is the whole path with the shipped host, every leg on record.
 //! * [`hostile`] is an adversary in the host's place, [`world`] puts it between the two.
 //! * [`record`] and [`memory`] hold what somebody saw, to be searched for canaries.
 
+pub mod direct;
 pub mod enclave;
 pub mod hostile;
 pub mod memory;
 pub mod program;
 pub mod record;
+pub mod relay;
+pub mod stack;
 pub mod user;
 pub mod world;

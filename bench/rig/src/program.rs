@@ -122,10 +122,17 @@ impl Program {
         Self::start_at(binary, &binary.path()?, arguments)
     }
 
+    /// Runs a program of the workspace to its end and gives what it printed.
+    pub fn output(binary: Binary, arguments: &[&OsStr]) -> io::Result<Vec<u8>> {
+        Ok(Command::new(binary.path()?).args(arguments).output()?.stdout)
+    }
+
     /// Starts a program of the workspace from another file than its own, such as a changed copy.
     pub fn start_at(binary: Binary, path: &Path, arguments: &[&OsStr]) -> io::Result<Self> {
         let mut child = Command::new(path)
             .args(arguments)
+            // As talkative as a log can be made: what tests scan must not depend on a setting.
+            .env("RUST_LOG", "trace")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

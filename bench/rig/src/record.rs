@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 
@@ -29,20 +31,28 @@ pub enum Leg {
 
 /// Every byte seen on every leg, each direction of each connection by itself.
 #[derive(Clone, Debug, Default)]
-pub struct Record(Arc<Mutex<Vec<(Leg, Stream)>>>);
+pub struct Record {
+    streams: Arc<Mutex<Vec<(Leg, Stream)>>>,
+    stopped: Arc<AtomicBool>,
+}
 
 /// One direction of one connection.
 #[derive(Clone, Debug, Default)]
-pub struct Stream(Arc<Mutex<Vec<u8>>>);
+pub struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    stopped: Arc<AtomicBool>,
+}
 
 impl Stream {
     fn push(&self, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        if !self.stopped.load(Ordering::Relaxed) {
+            self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        }
     }
 
     /// What has passed until now.
     pub fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -52,10 +62,16 @@ impl Record {
         Self::default()
     }
 
+    /// Keeps nothing from now on: for bodies so large that the record would only fill memory.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
     /// Notes both directions of `io` under `leg` from now on.
     pub fn tap<S>(&self, leg: Leg, io: S) -> Tap<S> {
-        let (read, written) = (Stream::default(), Stream::default());
-        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = || Stream { stopped: Arc::clone(&self.stopped), ..Stream::default() };
+        let (read, written) = (stream(), stream());
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.push((leg, read.clone()));
         streams.push((leg, written.clone()));
         Tap { io, read, written }
@@ -63,20 +79,20 @@ impl Record {
 
     /// Everything seen on a leg, one item for each direction of each connection.
     pub fn streams(&self, leg: Leg) -> Vec<Vec<u8>> {
-        let streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.iter().filter(|(at, _)| *at == leg).map(|(_, stream)| stream.bytes()).collect()
     }
 
     /// The legs on which `needle` was seen.
     pub fn find(&self, needle: &[u8]) -> Vec<Leg> {
-        let streams = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let seen = |stream: &Stream| contains(&stream.bytes(), needle);
         streams.iter().filter(|(_, stream)| seen(stream)).map(|(leg, _)| *leg).collect()
     }
 
     /// How many bytes were seen in all.
     pub fn total_bytes(&self) -> usize {
-        let streams = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner).clone();
         streams.iter().map(|(_, stream)| stream.bytes().len()).sum()
     }
 }

@@ -1,7 +1,6 @@
 //! A hostile host on the control channel: whatever it says in the place of an answer ends the
 //! channel, the request fails as `host_unavailable`, nothing reaches the provider, and the enclave
 //! dials again and works.
-#![allow(clippy::unwrap_used)]
 
 use aegis_client::Mode;
 use aegis_client::Session;
@@ -63,7 +62,7 @@ async fn ends_the_channel(reply: fn(&Authorize, &Desk) -> Vec<Vec<u8>>) {
 }
 
 fn refused_vectors() -> Vec<(&'static str, Vec<u8>)> {
-    let text = include_str!("../../../enclave/wire/vectors/refused.txt");
+    let text = include_str!("../../../../enclave/wire/vectors/refused.txt");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| line.split_once(' ').unwrap())

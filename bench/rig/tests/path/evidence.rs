@@ -1,6 +1,5 @@
 //! A hostile host between client and enclave: whatever it puts in the place of the enclave's
 //! evidence ends at the client in the step that refuses it, before a byte of a request is sent.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

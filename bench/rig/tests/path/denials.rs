@@ -1,6 +1,5 @@
 //! What a client sees of the host's denials: the table of PROTOCOL.md section 6, in the envelope
 //! of the provider's API, with the enclave's own text.
-#![allow(clippy::unwrap_used)]
 
 use aegis_client::Mode;
 use aegis_rig::hostile;

@@ -1,0 +1,16 @@
+//! The sealed path end to end: shipped client, shipped enclave, real sockets. One program, so that
+//! it is built and linked once; one module for each theme.
+#![allow(clippy::unwrap_used)]
+
+mod broken;
+mod canary;
+mod control;
+mod credentials;
+mod denials;
+mod egress;
+mod evidence;
+mod heads;
+mod raw_heads;
+mod restart;
+mod session_leg;
+mod verbatim;
