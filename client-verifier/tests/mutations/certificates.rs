@@ -146,6 +146,12 @@ defects! {
     byte_after_an_authority: before_issuing(|chain| {
         chain.certificate_mut(3).edit = Some(|der| der.push(0));
     }) => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(3) }),
+    element_beside_the_extensions: before_issuing(|chain| {
+        chain.leaf_mut().beside_extensions = der::integer(&[1]);
+    }) => Error::Chain(ChainError::CertificateMalformed { at: Leaf }),
+    element_after_the_extensions: before_issuing(|chain| {
+        chain.leaf_mut().after_extensions = der::integer(&[1]);
+    }) => Error::Chain(ChainError::CertificateMalformed { at: Leaf }),
     leaf_cut: before_issuing(|chain| chain.leaf_mut().edit = Some(|der| der.truncate(300)))
         => Error::Chain(ChainError::CertificateMalformed { at: Leaf }),
     leaf_of_nothing_but_a_head: before_issuing(|chain| {

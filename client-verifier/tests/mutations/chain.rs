@@ -28,6 +28,12 @@ use crate::support::policy;
 allowed! {
     leaf_in_its_last_second: before_issuing(|chain| chain.leaf_mut().not_after_secs = NOW_SECS),
     leaf_in_its_first_second: before_issuing(|chain| chain.leaf_mut().not_before_secs = NOW_SECS),
+    root_in_its_last_second: before_issuing(|chain| {
+        chain.certificate_mut(0).not_after_secs = NOW_SECS;
+    }),
+    root_in_its_first_second: before_issuing(|chain| {
+        chain.certificate_mut(0).not_before_secs = NOW_SECS;
+    }),
     chain_of_three: before_issuing(|chain| { chain.certificates.drain(2..4); }),
 }
 

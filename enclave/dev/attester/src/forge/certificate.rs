@@ -100,6 +100,10 @@ pub struct CertificateSpec {
     pub key: KeyKind,
     /// Extensions, in order.
     pub extensions: Vec<Extension>,
+    /// Elements after the sequence of extensions, inside their tag.
+    pub beside_extensions: Vec<u8>,
+    /// Elements after the extensions, where nothing follows.
+    pub after_extensions: Vec<u8>,
     /// Whose key signs it.
     pub signer: Signer,
     /// The algorithm named inside the signed part, if another than the one outside.
@@ -129,6 +133,8 @@ impl CertificateSpec {
             not_after_secs,
             key: KeyKind::P384,
             extensions: Vec::new(),
+            beside_extensions: Vec::new(),
+            after_extensions: Vec::new(),
             signer: Signer::Issuer,
             inner_algorithm: None,
             sha256: false,
@@ -156,7 +162,11 @@ impl CertificateSpec {
             der::sequence(&[der::time(self.not_before_secs), der::time(self.not_after_secs)]),
             encode_name(&self.subject),
             key.subject_public_key_info(),
-            der::element(0xa3, &der::sequence(&extensions)),
+            der::element(
+                0xa3,
+                &[der::sequence(&extensions), self.beside_extensions.clone()].concat(),
+            ),
+            self.after_extensions.clone(),
         ]);
         let signature = der::bit_string(&sign(signing_key, &tbs, self.sha256));
         let mut der = der::sequence(&[tbs, algorithm, signature]);
