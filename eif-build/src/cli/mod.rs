@@ -135,7 +135,7 @@ enum Command {
         #[command(flatten)]
         source: SourceArgument,
         /// How many vsock connections must leave no memory behind.
-        #[arg(long, default_value_t = 500)]
+        #[arg(long, default_value_t = 4000)]
         connections: u32,
     },
     /// Requires AWS's image library to write the same bytes and PCRs as this program.

@@ -45,10 +45,11 @@ pub fn ensure(context: &Context, packages: &[&str]) -> Result<(), Error> {
     }
     say(&format!("installing Debian packages: {}", missing.join(" ")));
     let log = context.cache.root().join("apt.log");
-    refresh_index(context, missing[0], &log)?;
-    let mut install = apt_get(context)?;
-    install.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
-    command::run(&mut install, &log)
+    with_fresh_index(context, &log, || {
+        let mut install = apt_get(context)?;
+        install.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
+        command::run(&mut install, &log)
+    })
 }
 
 /// Downloads a package in exactly this version and checks its digest.
@@ -65,10 +66,11 @@ pub fn download(
     let entry = context.cache.entry(package, &key, |folder| {
         say(&format!("downloading {package} {version}"));
         let log = context.cache.root().join("apt.log");
-        refresh_index(context, package, &log)?;
-        let mut fetch = apt_get(context)?;
-        fetch.current_dir(folder).arg("download").arg(format!("{package}={version}"));
-        command::run(&mut fetch, &log)?;
+        with_fresh_index(context, &log, || {
+            let mut fetch = apt_get(context)?;
+            fetch.current_dir(folder).arg("download").arg(format!("{package}={version}"));
+            command::run(&mut fetch, &log)
+        })?;
         let path = only_file(folder)?;
         check_digest(package, &crate::recipe::read(&path)?, sha256)?;
         let plain = folder.join("package.deb");
@@ -99,7 +101,7 @@ pub fn check_digest(thing: &str, data: &[u8], sha256: &str) -> Result<(), Error>
 /// # Errors
 /// When the index does not have the package.
 pub fn newest(context: &Context, package: &str) -> Result<(String, String), Error> {
-    refresh_index(context, package, &context.cache.root().join("apt.log"))?;
+    command::run(apt_get(context)?.arg("update"), &context.cache.root().join("apt.log"))?;
     let mut show = command::program("apt-cache");
     let text = command::capture(show.args(["show", "--no-all-versions", package]))?;
     let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::to_owned);
@@ -113,15 +115,22 @@ pub fn newest(context: &Context, package: &str) -> Result<(String, String), Erro
     }
 }
 
-/// Asks the mirrors, if apt does not know the package.
-fn refresh_index(context: &Context, package: &str, log: &Path) -> Result<(), Error> {
-    let known = command::capture(command::program("apt-cache").args(["show", package]));
-    if known.is_ok() {
-        return Ok(());
+/// Tries; if apt refuses, asks the mirrors what there is today and tries once more.
+fn with_fresh_index(
+    context: &Context,
+    log: &Path,
+    attempt: impl Fn() -> Result<(), Error>,
+) -> Result<(), Error> {
+    match attempt() {
+        Err(Error::Command { .. }) => {
+            command::run(apt_get(context)?.arg("update"), log)?;
+            attempt()
+        }
+        other => other,
     }
-    command::run(apt_get(context)?.arg("update"), log)
 }
 
+/// apt-get with what all its uses share: patience with another apt, and archives of its own.
 pub(crate) fn apt_get(context: &Context) -> Result<std::process::Command, Error> {
     let archives = context.cache.root().join("apt-archives");
     let partial = archives.join("partial");
