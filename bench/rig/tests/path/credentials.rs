@@ -202,3 +202,25 @@ async fn two_tenants_get_their_own_accounts_and_connections() {
     assert_ne!(used[0].0, used[1].0, "a connection was shared");
     assert_ne!(used[0].1, used[1].1, "an account was shared");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_accounts_in_one_session_never_share_a_connection() {
+    let keys = vec!["sk-made-up-account-1".to_owned(), "sk-made-up-account-2".to_owned()];
+    let change = |config| MockConfig { keys, ..config };
+    let world = World::with_mock(change).await.unwrap();
+    world.hostile.on_authorize(|ask, desk| {
+        let account = 1 + (ask.request % 2) as u32;
+        let credential = Secret(format!("sk-made-up-account-{account}").into_bytes());
+        vec![hostile::grant_bytes(&Grant { account, credential, ..desk.honest(ask) })]
+    });
+    let session = world.user().unwrap().session(Mode::Http2).await.unwrap();
+    for _ in 0..4 {
+        let request = Request::post(PROVIDERS[0].0).header("aegis-custody", "host");
+        assert_eq!(send(&session, request).await.status.as_u16(), 200);
+    }
+    let recorded = world.mock.recorded();
+    let used = recorded.iter().map(|r| (r.connection, values(r, "authorization")[0].to_vec()));
+    let used: Vec<_> = used.collect();
+    assert_eq!((&used[0], &used[1]), (&used[2], &used[3]), "each account keeps its own");
+    assert_ne!(used[0].0, used[1].0, "a connection was shared");
+}
