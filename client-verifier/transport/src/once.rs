@@ -82,7 +82,7 @@ impl Body for OnceBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.taken.as_ref().map_or_else(|| self.hint.clone(), |body| body.size_hint())
+        self.taken.as_ref().map_or(self.hint, Body::size_hint)
     }
 }
 

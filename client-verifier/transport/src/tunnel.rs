@@ -146,3 +146,65 @@ fn seconds(text: &[u8]) -> Option<Duration> {
     let seconds: u32 = std::str::from_utf8(text).ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds.min(limits::RETRY_AFTER_S).into()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use hyper_util::client::proxy::matcher::Matcher;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::OuterRoots;
+
+    /// A router that is reached by this proxy, unless `no` names it.
+    fn router(proxy: &str, no: &str) -> Router {
+        let mut router = Router::new("https://router.example:8443", OuterRoots::Web).unwrap();
+        router.proxies = Arc::new(Matcher::builder().https(proxy).no(no).build());
+        router
+    }
+
+    /// Dials by a proxy that gives this answer; what the proxy read, and the stream.
+    async fn dialled(user: &str, answer: &str) -> (String, Result<TcpStream, Error>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("http://{user}{}", listener.local_addr().unwrap());
+        let router = router(&proxy, "");
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(head).unwrap()
+        };
+        tokio::join!(serve, dial(&router))
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_the_router() {
+        let (head, stream) = dialled("me:secret@", "HTTP/1.1 200 OK\r\n\r\n").await;
+        assert!(stream.is_ok());
+        assert!(head.starts_with("CONNECT router.example:8443 HTTP/1.1\r\n"), "{head}");
+        let basic = "proxy-authorization: basic bwu6c2vjcmv0\r\n";
+        assert!(head.to_ascii_lowercase().contains(basic), "{head}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_is_named() {
+        let answer = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
+        let (_, refused) = dialled("", answer).await;
+        let error = refused.unwrap_err();
+        assert!(matches!(error, Error::Proxy { .. }) && error.to_string().contains("403"));
+        let error = dial(&router("https://127.0.0.1:1", "")).await.unwrap_err();
+        assert!(error.to_string().contains("only http:// proxies"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn no_proxy_goes_around_it() {
+        let router = router("http://127.0.0.1:1", "router.example");
+        assert!(router.proxies.intercept(&router.uri).is_none());
+    }
+}

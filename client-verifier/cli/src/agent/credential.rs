@@ -58,7 +58,7 @@ pub fn strip_query(path: &str) -> String {
     let Some((path, query)) = path.split_once('?') else {
         return path.to_owned();
     };
-    if !query.split('&').any(|p| is_credential(p)) {
+    if !query.split('&').any(is_credential) {
         return format!("{path}?{query}");
     }
     let kept: Vec<_> = query.split('&').filter(|p| !is_credential(p)).collect();

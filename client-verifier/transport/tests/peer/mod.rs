@@ -55,6 +55,9 @@ pub struct Asked {
     pub session: usize,
 }
 
+/// Makes the answer to an opening.
+pub type Answer = Box<dyn Fn(&Asked) -> Vec<u8> + Send + Sync>;
+
 /// What the peer says and does. `Default` is an honest one.
 pub struct Script {
     /// The host's answer to CONNECT.
@@ -62,7 +65,7 @@ pub struct Script {
     /// What it presents inside.
     pub identity: Identity,
     /// The answer to an opening.
-    pub evidence: Box<dyn Fn(&Asked) -> Vec<u8> + Send + Sync>,
+    pub evidence: Answer,
     /// What follows the evidence.
     pub then: Then,
 }

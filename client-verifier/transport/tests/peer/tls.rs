@@ -21,8 +21,8 @@ pub struct Identity {
     pub certificate: CertificateDer<'static>,
     pub spki: Vec<u8>,
     key: Vec<u8>,
-    /// The ALPN token it agrees to.
-    pub alpn: &'static [u8],
+    /// The ALPN token it agrees to; none: it knows nothing of ALPN.
+    pub alpn: Option<&'static [u8]>,
 }
 
 impl Identity {
@@ -40,7 +40,7 @@ impl Identity {
             certificate: certificate.der().clone(),
             spki: key.subject_public_key_info(),
             key: key.serialize_der(),
-            alpn: b"aegis/1",
+            alpn: Some(b"aegis/1"),
         }
     }
 
@@ -54,7 +54,7 @@ impl Identity {
         let key = any_supported_type(&key).unwrap();
         let certified = CertifiedKey::new(vec![self.certificate.clone()], key);
         let mut config = tls13().with_cert_resolver(Arc::new(Always(Arc::new(certified))));
-        config.alpn_protocols = vec![self.alpn.to_vec()];
+        config.alpn_protocols = self.alpn.iter().map(|token| token.to_vec()).collect();
         config.send_tls13_tickets = 0;
         TlsAcceptor::from(Arc::new(config))
     }
