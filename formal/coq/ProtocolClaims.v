@@ -1,0 +1,416 @@
+(** What holds of attested release, for every run and whatever the adversary does.
+
+    One invariant carries it all: whatever the adversary can derive is [open] to it, a set defined
+    without reference to derivations. The claims hold already with the checks of [sound]; that the
+    others are redundant against this adversary is a claim of its own, [what_is_enough]. *)
+Require Import List Bool Arith.
+Require Import Protocol.
+Import ListNotations.
+
+(** The checks from which secrecy, agreement and confinement follow. *)
+Definition sound (g : checks) : Prop :=
+  c_signature g = true /\ c_chain g = true /\ c_debug g = true /\ c_pcrs g = true /\
+  c_exporter g = true /\ c_table g = true /\ c_once g = true.
+
+(** All of them, and all but some: what ships is [without []]. *)
+Inductive check := Handshake | Signature | Chain | Debug | Pcrs | Opening | Spki | ByExporter
+  | PublicKey | UserData | Table | Once.
+Definition same (a b : check) : {a = b} + {a <> b}.
+Proof. decide equality. Defined.
+Definition without (out : list check) : checks :=
+  let on c := if in_dec same c out then false else true in
+  {| c_handshake := on Handshake; c_signature := on Signature; c_chain := on Chain;
+     c_debug := on Debug; c_pcrs := on Pcrs; c_opening := on Opening; c_spki := on Spki;
+     c_exporter := on ByExporter; c_public_key := on PublicKey; c_user_data := on UserData;
+     c_table := on Table; c_once := on Once |}.
+
+(** What ships is sound. It stays so without the checks that overlap with the exporter, which alone
+    binds evidence to the session, to its key and to now. *)
+Theorem shipped_sound : sound (without []).
+Proof. unfold sound; simpl; auto 10. Qed.
+Theorem overlapping_checks : sound (without [Handshake; Opening; Spki; PublicKey; UserData]).
+Proof. unfold sound; simpl; auto 10. Qed.
+
+Section Claims.
+Variable table : nat -> bool.
+Variable careless : bool.
+Variable g : checks.
+Hypothesis S : sound g.
+
+Notation known := (known table).
+Notation step := (step table careless g).
+Notation reach := (reach table careless g).
+Notation messages := (messages table).
+
+(** * What is open to the adversary *)
+Definition exposed (tr : list event) (x : share) : Prop :=
+  match x with Own _ => True | Enclave j => caught tr j | Client _ => False end.
+Definition stolen (tr : list event) (k : key) : Prop :=
+  match k with
+  | Forged _ => True
+  | Tls i => In (StealTls i) tr \/ In (Reveal i) tr
+  | Receipt i => In (Reveal i) tr
+  | _ => False
+  end.
+
+(** What honest parties sign ... *)
+Inductive vouched (tr : list event) : key -> term -> Prop :=
+| v_leaf h : vouched tr Root (Certificate (Leaf h))
+| v_attest h j i x n : In (Attest h j i x n) tr ->
+    vouched tr (Leaf h) (document (Num good) (Public (Tls i)) (user_data (Public (Receipt i)))
+      (binding (opening n) (Public (Tls i)) (Exporter (Session x (Enclave j) (Tls i)) n)))
+| v_other h m pk user nonce : m <> good ->
+    vouched tr (Leaf h) (document (Num m) pk user nonce)
+| v_hellos j i x : In (Accept j i x) tr -> vouched tr (Tls i) (Hellos x (Enclave j)).
+
+(** ... and seal. *)
+Inductive sealed (tr : list event) : term -> term -> Prop :=
+| z_opening c y k : In (Connect c y k) tr ->
+    sealed tr (Session (Client c) y k) (opening (Nonce c))
+| z_ask c q d y k : In (Release c q d y k) tr ->
+    sealed tr (Session (Client c) y k) (ask q d (Request c q))
+| z_reply j i x q d r : In (Serve j i x q d r) tr ->
+    sealed tr (Session x (Enclave j) (Tls i)) (reply q (Answer j q)).
+
+Inductive open (tr : list event) : term -> Prop :=
+| o_label l : open tr (Label l)
+| o_num n : open tr (Num n)
+| o_public k : open tr (Public k)
+| o_hellos x y : open tr (Hellos x y)
+| o_nonce c y k : In (Connect c y k) tr -> exposed tr y -> open tr (Nonce c)
+| o_request c q d y k : In (Release c q d y k) tr -> exposed tr y -> open tr (Request c q)
+| o_answer j i x q d r : In (Serve j i x q d r) tr -> exposed tr x \/ exposed tr (Enclave j) ->
+    open tr (Answer j q)
+| o_private k : stolen tr k -> open tr (Private k)
+| o_ephemeral x : exposed tr x -> open tr (Ephemeral x)
+| o_session x y k : exposed tr x \/ exposed tr y -> open tr (Session x y k)
+| o_exporter s n : open tr s -> open tr n -> open tr (Exporter s n)
+| o_pair a b : open tr a -> open tr b -> open tr (Pair a b)
+| o_hash m : open tr m -> open tr (Hash m)
+| o_binding h j i x n : In (Attest h j i x n) tr ->
+    open tr (binding (opening n) (Public (Tls i)) (Exporter (Session x (Enclave j) (Tls i)) n))
+| o_sign k m : open tr m -> stolen tr k \/ vouched tr k m -> open tr (Sign k m)
+| o_seal s m : open tr s -> open tr m -> open tr (Seal s m)
+| o_sealed s m : sealed tr s m -> open tr (Seal s m).
+
+Local Hint Constructors open sealed vouched caught : core.
+Local Hint Resolve in_cons in_eq : core.
+
+Lemma exposed_mono tr e x : exposed tr x -> exposed (e :: tr) x.
+Proof. destruct x; simpl; auto. Qed.
+Lemma stolen_mono tr e k : stolen tr k -> stolen (e :: tr) k.
+Proof. destruct k; simpl; tauto. Qed.
+Lemma vouched_mono tr e k m : vouched tr k m -> vouched (e :: tr) k m.
+Proof. destruct 1; auto. Qed.
+Lemma sealed_mono tr e s m : sealed tr s m -> sealed (e :: tr) s m.
+Proof. destruct 1; eauto. Qed.
+Local Hint Resolve exposed_mono stolen_mono vouched_mono sealed_mono : core.
+Lemma open_mono tr e t : open tr t -> open (e :: tr) t.
+Proof. induction 1; eauto; intuition eauto. Qed.
+Local Hint Resolve open_mono : core.
+
+(** * What every run keeps true *)
+Record kept (tr : list event) : Prop := {
+  accept_once : forall j i x i' x',
+    In (Accept j i x) tr -> In (Accept j i' x') tr -> i = i' /\ x = x';
+  connect_once : forall c y k y' k',
+    In (Connect c y k) tr -> In (Connect c y' k') tr -> y = y' /\ k = k';
+  attest_in : forall h j i x n, In (Attest h j i x n) tr -> In (Accept j i x) tr;
+  release_to : forall c q d y k, In (Release c q d y k) tr -> In (Connect c y k) tr /\
+    exists j i, y = Enclave j /\ k = Tls i /\ In (Accept j i (Client c)) tr;
+  release_once : forall c q d y k d' y' k',
+    In (Release c q d y k) tr -> In (Release c q d' y' k') tr -> d = d';
+  serve_of : forall j i x q d r, In (Serve j i x q d r) tr ->
+    In (Accept j i x) tr /\ table d = true /\
+    (open tr (Session x (Enclave j) (Tls i)) /\ open tr r \/
+     exists c, x = Client c /\ r = Request c q /\ In (Release c q d (Enclave j) (Tls i)) tr);
+  serve_once : forall j i x q d r i' x' d' r',
+    In (Serve j i x q d r) tr -> In (Serve j i' x' q d' r') tr -> d = d' /\ r = r';
+  said_open : forall e m, In e tr -> In m (messages e) -> open tr m
+}.
+
+Ltac inv H := inversion H; subst; clear H.
+
+Lemma open_pair tr a b : open tr (Pair a b) -> open tr a /\ open tr b.
+Proof. intros H; inv H; auto. Qed.
+Lemma open_sign tr k m : open tr (Sign k m) -> open tr m /\ (stolen tr k \/ vouched tr k m).
+Proof. intros H; inv H; auto. Qed.
+Lemma open_seal tr s m : open tr (Seal s m) -> open tr s /\ open tr m \/ sealed tr s m.
+Proof. intros H; inv H; auto. Qed.
+Lemma open_session tr x y k : open tr (Session x y k) -> exposed tr x \/ exposed tr y.
+Proof. intros H; inv H; auto. Qed.
+
+(** Whoever holds a session's secret can read what was sealed in it, and nothing is lost by it. *)
+Lemma unsealed tr s m : kept tr -> sealed tr s m -> open tr s -> open tr m.
+Proof.
+  intros K Z O. inv Z; apply open_session in O; unfold opening, ask, reply.
+  - destruct O as [[]|O]; eauto.
+  - destruct O as [[]|O]; eauto 6.
+  - eauto 6.
+Qed.
+
+Lemma known_open tr : kept tr -> forall t, known tr t -> open tr t.
+Proof.
+  intros K t D. induction D; eauto using said_open; simpl in *.
+  - apply o_private; simpl; auto.
+  - apply o_ephemeral; simpl; auto.
+  - inv IHD; auto.
+  - inv IHD; auto.
+  - apply open_pair in IHD; tauto.
+  - apply open_pair in IHD; tauto.
+  - inv IHD1; auto.
+  - apply open_sign in IHD; tauto.
+  - apply open_seal in IHD1 as [[_ ?]|Z]; eauto using unsealed.
+Qed.
+
+(** Evidence that passes was made by an instance of the accepted image, for this very session. *)
+Lemma genuine tr m pk user nonce : kept tr -> trusted table careless g tr m pk user nonce ->
+  exists h j i x n, In (Attest h j i x n) tr /\ pk = Public (Tls i) /\
+    user = user_data (Public (Receipt i)) /\
+    nonce = binding (opening n) (Public (Tls i)) (Exporter (Session x (Enclave j) (Tls i)) n).
+Proof.
+  destruct S as (S1 & S2 & S3 & S4 & _).
+  intros K (lk & D & C & B & A). unfold signed in D. rewrite S1 in D.
+  specialize (C S2); specialize (B S3); specialize (A S4).
+  apply known_open, open_sign in C as [_ [[]|C]]; auto. inv C.
+  apply known_open, open_sign in D as [_ [[]|D]]; auto. inv D; eauto 9.
+  unfold accepted in A. apply orb_prop in A as [A|A].
+  - apply Nat.eqb_eq in A. contradiction.
+  - apply andb_prop in A as [_ A]. apply Nat.eqb_eq in A. contradiction.
+Qed.
+
+Lemma for_this_session tr c y k : kept tr -> verified table careless g tr c y k ->
+  exists j i, y = Enclave j /\ k = Tls i /\ In (Accept j i (Client c)) tr.
+Proof.
+  intros K (m & pk & user & o & s & e & T & _ & _ & E & _).
+  destruct (genuine tr _ _ _ _ K T) as (h & j & i & x & n & A & _ & _ & B).
+  assert (X : c_exporter g = true) by apply S. specialize (E X). subst e. inv B.
+  exists j, i. repeat split. eapply attest_in; eauto.
+Qed.
+
+Ltac split_in := repeat match goal with H : In _ (_ :: _) |- _ => destruct H as [H|H] end.
+Ltac clash T := subst; inv T; exfalso;
+  match goal with N : forall _, _ |- False => eapply N; eassumption end.
+
+Lemma kept_step tr e : kept tr -> step tr e -> kept (e :: tr).
+Proof.
+  intros K T. pose proof (known_open tr K) as KO.
+  assert (S6 : c_table g = true) by apply S. assert (S7 : c_once g = true) by apply S.
+  assert (HR : forall c q d y k, e = Release c q d y k -> In (Connect c y k) tr /\
+    exists j i, y = Enclave j /\ k = Tls i /\ In (Accept j i (Client c)) tr).
+  { intros c q d y k ->. inv T. split; auto. eapply for_this_session; eauto. }
+  assert (HS : forall j i x q d r, e = Serve j i x q d r -> In (Accept j i x) tr /\ table d = true /\
+    (open tr (Session x (Enclave j) (Tls i)) /\ open tr r \/
+     exists c, x = Client c /\ r = Request c q /\ In (Release c q d (Enclave j) (Tls i)) tr)).
+  { intros j i x q d r ->. inv T.
+    match goal with H : c_table g = true -> _ |- _ => destruct (H S6) as [-> P] end.
+    split; [|split]; auto.
+    match goal with H : known tr (Seal _ _) |- _ => apply KO, open_seal in H as [[O1 O2]|Z] end.
+    - left. split; auto. apply open_pair in O2 as [_ O2]. apply open_pair in O2 as [_ O2].
+      apply open_pair in O2; tauto.
+    - right. inv Z. eauto. }
+  split.
+  - intros j i x i' x' H1 H2; split_in; [split; congruence| | |eauto using accept_once];
+      clash T.
+  - intros c y k y' k' H1 H2; split_in; [split; congruence| | |eauto using connect_once];
+      clash T.
+  - intros h j i x n [->|H]; right; [inv T; auto|eauto using attest_in].
+  - intros c q d y k [H|H].
+    + destruct (HR _ _ _ _ _ H) as (C & j & i & Y & Z & A). eauto 9.
+    + destruct (release_to tr K _ _ _ _ _ H) as (C & j & i & Y & Z & A). eauto 9.
+  - intros c q d y k d' y' k' H1 H2; split_in; [congruence| | |eauto using release_once];
+      clash T.
+  - intros j i x q d r H.
+    assert (W : In (Accept j i x) tr /\ table d = true /\
+      (open tr (Session x (Enclave j) (Tls i)) /\ open tr r \/
+       exists c, x = Client c /\ r = Request c q /\ In (Release c q d (Enclave j) (Tls i)) tr))
+      by (destruct H as [H|H]; [eapply HS; eauto|eapply serve_of; eauto]).
+    destruct W as (A & P & [[O1 O2]|(c & X & R & L)]); split; auto; split; auto.
+    right. exists c; auto.
+  - intros j i x q d r i' x' d' r' H1 H2; split_in; [split; congruence| | |eauto using serve_once];
+      subst e; inv T; exfalso;
+      match goal with H : c_once g = true -> _ |- _ => eapply (H S7); eauto end.
+  - intros f m [<-|Hf] Hm; [|eauto using said_open].
+    destruct e; simpl in Hm; repeat (destruct Hm as [<-|Hm]); try contradiction;
+      try (apply o_sealed; eauto; fail).
+    + apply o_sign; [unfold Certificate; auto|eauto].
+    + apply o_sign; [auto|eauto].
+    + apply o_sign; [unfold document, user_data|eauto].
+      unfold binding. repeat apply o_pair; eauto 6.
+      exact (o_binding _ h j i x n (in_eq _ _)).
+    + inv T. apply o_sign; [unfold document|eauto]. repeat apply o_pair; eauto.
+    + apply o_private; simpl; auto.
+    + apply o_private; simpl; auto.
+    + apply o_private; simpl; auto.
+    + destruct (HS _ _ _ _ _ _ eq_refl) as (_ & P & _). rewrite P in Hm. contradiction.
+Qed.
+
+Lemma reach_kept tr : reach tr -> kept tr.
+Proof. induction 1; [split; simpl; intros; contradiction|]. eauto using kept_step. Qed.
+
+Lemma suffix later earlier : reach (later ++ earlier) -> reach earlier.
+Proof. induction later; simpl; intros R; [|inv R]; auto. Qed.
+
+Lemma known_mono tr e t : known tr t -> known (e :: tr) t.
+Proof.
+  induction 1; [eapply k_message; [right; eassumption|assumption]|..];
+    try (constructor; eauto; fail);
+    [eapply k_first|eapply k_second|eapply k_read|eapply k_unseal]; eauto.
+Qed.
+
+(** * The claims *)
+
+(** The instance that client c speaks with, and the session at its other end. *)
+Definition peer (tr : list event) (c j i : nat) : Prop :=
+  In (Connect c (Enclave j) (Tls i)) tr /\ In (Accept j i (Client c)) tr.
+
+(** Evidence: a client that released anything did so to an instance of the accepted image, which
+    has exactly this session, made for this client's key share. *)
+Theorem released_to_the_image tr c q d y k : reach tr -> In (Release c q d y k) tr ->
+  exists j i, y = Enclave j /\ k = Tls i /\ peer tr c j i.
+Proof.
+  intros R H. destruct (release_to tr (reach_kept tr R) _ _ _ _ _ H) as (C & j & i & -> & -> & A).
+  exists j, i. repeat split; auto.
+Qed.
+
+(** Secrecy of requests. Only that instance, caught while this session was open, gives them away;
+    the TLS key may be stolen at any time. *)
+Theorem request_secret tr c q d j i : reach tr -> In (Release c q d (Enclave j) (Tls i)) tr ->
+  ~ caught tr j -> ~ known tr (Request c q).
+Proof.
+  intros R H N D. pose proof (reach_kept tr R) as K. apply known_open in D; auto. inv D.
+  match goal with H' : In (Release c q _ _ _) tr |- _ =>
+    apply (release_to tr K) in H' as [C' _]; apply (release_to tr K) in H as [C _] end.
+  destruct (connect_once tr K _ _ _ _ _ C C') as [<- _]. simpl in *. contradiction.
+Qed.
+
+(** Secrecy of answers. *)
+Theorem answer_secret tr c q d r j i : reach tr -> In (Serve j i (Client c) q d r) tr ->
+  ~ caught tr j -> ~ known tr (Answer j q).
+Proof.
+  intros R H N D. pose proof (reach_kept tr R) as K. apply known_open in D; auto. inv D.
+  match goal with H' : In (Serve j _ _ q _ _) tr |- _ =>
+    apply (serve_of tr K) in H' as [A' _]; apply (serve_of tr K) in H as [A _] end.
+  destruct (accept_once tr K _ _ _ _ _ A A') as [_ <-]. simpl in *. tauto.
+Qed.
+
+(** Forward secrecy: a session that ended before its instance gave up its keys is never caught. *)
+Lemma ended_not_caught later j : forall earlier i x, In (Accept j i x) earlier ->
+  reach (later ++ Ended j :: earlier) -> ~ In (Reveal i) earlier ->
+  ~ caught (later ++ Ended j :: earlier) j.
+Proof.
+  assert (B : forall tr i x, In (Accept j i x) tr -> reach tr -> ~ In (Reveal i) tr -> ~ caught tr j).
+  { intros tr i x A R N C. pose proof (reach_kept tr R) as K.
+    assert (exists i' x', In (Accept j i' x') tr /\ In (Reveal i') tr) as (i' & x' & A' & V).
+    { clear - C. induction C; [exists i, x; simpl; auto|].
+      destruct IHC as (i' & x' & ? & ?); exists i', x'; simpl; auto. }
+    destruct (accept_once tr K _ _ _ _ _ A A') as [<- _]. contradiction. }
+  induction later as [|e later IH]; simpl; intros earlier i x A R N C.
+  - inv C. inv R. eapply B; eauto.
+  - inv R. inv C; [|eapply IH; eauto].
+    match goal with H : ~ In (Ended j) _ |- _ => apply H, in_or_app; simpl; auto end.
+Qed.
+
+Theorem forward_secrecy later earlier c q d j i :
+  let tr := later ++ Ended j :: earlier in
+  reach tr -> In (Release c q d (Enclave j) (Tls i)) earlier -> ~ In (Reveal i) earlier ->
+  ~ known tr (Request c q) /\
+  forall e r, In (Serve j i (Client c) q e r) tr -> ~ known tr (Answer j q).
+Proof.
+  intros tr R H N.
+  assert (RE : reach earlier) by (apply suffix in R; inv R; auto).
+  destruct (release_to earlier (reach_kept _ RE) _ _ _ _ _ H) as (_ & j' & i' & Y & Z & A).
+  inv Y. inv Z.
+  assert (NC : ~ caught tr j') by (eapply ended_not_caught; eauto).
+  split; [|intros; eapply answer_secret; eauto].
+  eapply request_secret; eauto. subst tr. apply in_or_app; simpl; eauto.
+Qed.
+
+Lemma got_sealed tr c q a : reach tr -> In (Got c q a) tr -> exists d y k,
+  In (Release c q d y k) tr /\ known tr (Seal (Session (Client c) y k) (reply q a)).
+Proof.
+  induction 1 as [|tr e R IH T]; [contradiction|]. intros [->|H].
+  - inv T. exists d, y, k. split; [right; auto|apply known_mono; auto].
+  - destruct (IH H) as (d & y & k & L & D). exists d, y, k. split; [right; auto|apply known_mono; auto].
+Qed.
+
+(** Where a client's request is passed on at all, it is in the session with that client, as the
+    same request number, to the destination that the client named ... *)
+Theorem request_agreement tr c q d j i j' i' x q' d' : reach tr ->
+  In (Release c q d (Enclave j) (Tls i)) tr -> ~ caught tr j ->
+  In (Serve j' i' x q' d' (Request c q)) tr ->
+  j' = j /\ i' = i /\ x = Client c /\ q' = q /\ d' = d /\ table d = true.
+Proof.
+  intros R H N V. pose proof (reach_kept tr R) as K.
+  destruct (serve_of tr K _ _ _ _ _ _ V) as (A & P & [[_ O]|(c' & -> & E & L)]).
+  - exfalso. inv O.
+    match goal with H' : In (Release c q _ _ _) tr |- _ =>
+      apply (release_to tr K) in H' as [C' _]; apply (release_to tr K) in H as [C _] end.
+    destruct (connect_once tr K _ _ _ _ _ C C') as [<- _]. simpl in *. contradiction.
+  - injection E as <- <-. pose proof (release_once tr K _ _ _ _ _ _ _ _ H L) as <-.
+    apply (release_to tr K) in H as [C _]. apply (release_to tr K) in L as [C' _].
+    destruct (connect_once tr K _ _ _ _ _ C C') as [E1 E2]. injection E1 as <-. injection E2 as <-.
+    repeat split; auto.
+Qed.
+
+(** ... and at most once: after such an event there is no second. *)
+Theorem served_at_most_once later earlier c q d j i j1 i1 x1 q1 d1 j2 i2 x2 q2 d2 :
+  let again := Serve j1 i1 x1 q1 d1 (Request c q) in
+  let tr := later ++ again :: earlier in
+  reach tr -> In (Release c q d (Enclave j) (Tls i)) tr -> ~ caught tr j ->
+  ~ In (Serve j2 i2 x2 q2 d2 (Request c q)) earlier.
+Proof.
+  intros again tr R H N V2.
+  assert (V1 : In again tr) by (apply in_or_app; simpl; auto).
+  assert (W2 : In (Serve j2 i2 x2 q2 d2 (Request c q)) tr) by (apply in_or_app; simpl; auto).
+  destruct (request_agreement _ _ _ _ _ _ _ _ _ _ _ R H N V1) as (-> & -> & -> & -> & -> & _).
+  destruct (request_agreement _ _ _ _ _ _ _ _ _ _ _ R H N W2) as (-> & -> & -> & -> & -> & _).
+  apply suffix in R. inv R. match goal with T : step _ _ |- _ => inv T end.
+  assert (O : c_once g = true) by apply S.
+  match goal with F : c_once g = true -> _ |- _ => eapply (F O); eauto end.
+Qed.
+
+(** Agreement: what a client takes as the answer to its request is the provider's answer to exactly
+    that request, from the provider that it named. With [served_at_most_once]: injectively. *)
+Theorem agreement tr c q d j i a : reach tr -> In (Release c q d (Enclave j) (Tls i)) tr ->
+  ~ caught tr j -> In (Got c q a) tr ->
+  a = Answer j q /\ table d = true /\ In (Serve j i (Client c) q d (Request c q)) tr.
+Proof.
+  intros R H N G. pose proof (reach_kept tr R) as K.
+  destruct (got_sealed tr c q a R G) as (d0 & y & k & L & D).
+  assert (E : Enclave j = y /\ Tls i = k).
+  { apply (release_to tr K) in H as [C _]. apply (release_to tr K) in L as [C' _].
+    eapply connect_once; eauto. }
+  destruct E as [<- <-].
+  apply known_open, open_seal in D as [[O _]|Z]; auto.
+  - apply open_session in O as [[]|O]. simpl in O. contradiction.
+  - inv Z. match goal with V : In (Serve j i _ q _ _) tr |- _ =>
+      destruct (serve_of tr K _ _ _ _ _ _ V) as (A & P & [[O _]|(c' & X & -> & L')]) end.
+    + apply open_session in O as [[]|O]. simpl in O. contradiction.
+    + injection X as <-. pose proof (release_once tr K _ _ _ _ _ _ _ _ H L') as <-. auto.
+Qed.
+
+(** The enclave does not know who its client is, but request and answer are of one TLS peer: in a
+    session with client c's share it passes on nothing but what client c released in it. *)
+Theorem one_peer tr j i c q d r : reach tr -> In (Serve j i (Client c) q d r) tr -> ~ caught tr j ->
+  r = Request c q /\ In (Release c q d (Enclave j) (Tls i)) tr.
+Proof.
+  intros R V N. destruct (serve_of tr (reach_kept tr R) _ _ _ _ _ _ V) as (_ & _ & [[O _]|W]).
+  - apply open_session in O as [[]|O]. simpl in O. contradiction.
+  - destruct W as (c' & E & -> & L). injection E as <-. auto.
+Qed.
+
+(** Destination confinement: nothing is passed on but to a provider of the measured table. *)
+Theorem confinement tr j i x q d r : reach tr -> In (Serve j i x q d r) tr -> table d = true.
+Proof. intros R V. apply (serve_of tr (reach_kept tr R) _ _ _ _ _ _ V). Qed.
+
+(** Whoever keeps evidence and receipt key holds the receipt key of an instance of the image. *)
+Theorem receipt_key_genuine tr receipt : c_user_data g = true -> reach tr ->
+  audited table careless g tr receipt -> exists i, receipt = Public (Receipt i).
+Proof.
+  intros U R (m & pk & user & nonce & T & E). specialize (E U).
+  destruct (genuine tr _ _ _ _ (reach_kept tr R) T) as (h & j & i & x & n & _ & _ & V & _).
+  exists i. rewrite E in V. inv V. reflexivity.
+Qed.
+
+End Claims.
