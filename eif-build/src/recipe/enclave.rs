@@ -61,13 +61,14 @@ pub fn recorded_flags() -> Vec<String> {
 /// # Errors
 /// When a compiler is not the pinned one, the build fails, or the program is not static.
 pub fn in_place(context: &Context, source: &Path, program: &Program) -> Result<PathBuf, Error> {
+    let source = source.canonicalize().map_err(Error::file("find", source))?;
     let mut key = Key::default().add("source", source.as_os_str().as_encoded_bytes());
     // cargo does not see when the C compiler changes.
     for (package, version) in toolchain::check(context)? {
         key = key.add(&package, version);
     }
     let folder = context.cache.entry("program", &key, |_| Ok(()))?;
-    build(context, source, &folder, program)
+    build(context, &source, &folder, program)
 }
 
 /// Builds a copy of `source` in an empty folder with an empty target folder.
