@@ -6,6 +6,8 @@ use aegis_verifier::CborType;
 use aegis_verifier::Error;
 use aegis_verifier::error::CborError;
 use aegis_verifier::error::CborFault;
+use aegis_verifier::error::ChainError;
+use aegis_verifier::error::FieldError;
 use aegis_verifier::error::Key;
 use aegis_verifier::error::PayloadError;
 
@@ -133,6 +135,19 @@ defects! {
     certificate_as_text: before_signing(|document| document.set("certificate", cbor::text("PEM")))
         => cbor!(Text instead of Bytes),
 
+    certificate_of_1024_bytes: before_signing(|document| {
+        document.set("certificate", cbor::bytes(&[0x30; 1024]));
+    }) => Error::Chain(ChainError::CertificateMalformed { .. }),
+    cabundle_of_seven: before_signing(|document| set_cabundle(document, &[&[0x30][..]; 7]))
+        => Error::Chain(ChainError::UntrustedRoot { .. }),
+    cabundle_with_an_entry_of_1024_bytes: before_signing(|document| {
+        set_cabundle(document, &[&[0x30; 1024]]);
+    }) => Error::Chain(ChainError::UntrustedRoot { .. }),
+    nonce_of_1024_bytes: before_signing(|document| document.set_nonce(Some(&[1; 1024])))
+        => Error::Nonce(FieldError::Different { .. }),
+    public_key_of_1_byte: before_signing(|document| document.set_public_key(Some(&[1])))
+        => Error::PublicKey(FieldError::Different { .. }),
+
     cabundle_empty: before_signing(|document| document.set("cabundle", cbor::array(&[])))
         => Error::Payload(PayloadError::CaBundleCount { found: 0 }),
     cabundle_of_eight: before_signing(|document| set_cabundle(document, &[&[0x30][..]; 8]))
@@ -222,7 +237,6 @@ defects! {
 /// The three optional keys may be null or absent: then they are absent to the challenge too.
 #[test]
 fn optional_keys_absent_read_as_null_ones() {
-    use aegis_verifier::error::FieldError;
     let absent = before_signing(|document| document.remove("nonce")).unwrap_err();
     let null = before_signing(|document| document.set_nonce(None)).unwrap_err();
     assert_eq!(absent, Error::Nonce(FieldError::Absent));

@@ -39,6 +39,10 @@ allowed! {
     pcrs_with_gaps: before_signing(|document| {
         set_pcrs(document, &[(0, &[1; 48]), (1, &[2; 48]), (2, &[3; 48]), (31, &[9; 48])]);
     }),
+    thirty_two_pcrs: before_signing(|document| {
+        let pcrs: Vec<[u8; 48]> = (0..32).map(|index| [index + 1; 48]).collect();
+        document.set_pcrs(pcrs.iter().map(<[u8; 48]>::as_slice));
+    }),
     pcrs_in_another_order: before_signing(|document| {
         set_pcrs(document, &[(2, &[3; 48]), (0, &[1; 48]), (1, &[2; 48])]);
     }),
