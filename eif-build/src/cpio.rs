@@ -1,7 +1,7 @@
 //! Ramdisks: cpio archives in the "newc" form that the kernel unpacks, written so that equal
 //! content gives equal bytes.
 //!
-//! [`write`] takes an explicit list: entries are sorted by path, owners and times are zero, inode
+//! [`write()`] takes an explicit list: entries are sorted by path, owners and times are zero, inode
 //! numbers count up, the archive ends on a multiple of 512 bytes as GNU cpio's do. [`read`] accepts
 //! nothing else, so a ramdisk of an image has one reading. The format: Linux
 //! `Documentation/driver-api/early-userspace/ buffer-format.rst`.
@@ -111,7 +111,7 @@ pub fn write(tree: &Tree) -> Result<Vec<u8>, CpioError> {
 /// The tree of `archive`.
 ///
 /// # Errors
-/// When the archive is anything but what [`write`] writes.
+/// When the archive is anything but what [`write()`] writes.
 pub fn read(archive: &[u8]) -> Result<Tree, CpioError> {
     let mut tree = Tree::new();
     let mut at = 0;

@@ -4,7 +4,7 @@
 //!
 //! The modules, from bytes to machines:
 //!
-//! * [`format`], [`eif`], [`cpio`] write and read the two file formats, deterministically;
+//! * [`mod@format`], [`eif`], [`cpio`] write and read the two file formats, deterministically;
 //! * [`measure`] computes PCR0-2 of an image as the Nitro hypervisor does;
 //! * [`image`] lays out Aegis' two ramdisks; [`diff`] explains what differs between two images;
 //! * [`release`] is the manifest, one entry of the release list;
