@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use aegis_dev_attester::AttestRequest;
 use aegis_dev_attester::DevelopmentAttester;
 use aegis_dev_attester::PcrBank;
 use aegis_verifier::Challenge;
 use aegis_verifier::Error;
+use aegis_verifier::Finding;
 use aegis_verifier::ImageMeasurement;
 use aegis_verifier::MeasurementSet;
 use aegis_verifier::Nonce;
@@ -18,6 +21,7 @@ use aegis_verifier::Step;
 use aegis_verifier::TrustAnchor;
 use aegis_verifier::UnixTime;
 use aegis_verifier::UserData;
+use aegis_verifier::decode_without_verifying;
 use aegis_verifier::error::ChainError;
 use aegis_verifier::verify;
 
@@ -66,6 +70,39 @@ fn a_development_document_passes_every_step_under_its_root() {
     let steps: Vec<_> = enclave.findings().iter().map(|finding| finding.step()).collect();
     assert_eq!(steps, Step::ALL);
     assert!(enclave.findings().iter().all(|finding| finding.is_checked()));
+}
+
+#[test]
+fn what_each_step_found_is_told() {
+    let attester = DevelopmentAttester::ephemeral();
+    let root = RootFingerprint::new(attester.root_fingerprint());
+    let policy = Policy::new(TrustAnchor::dangerous_development_root(root), vec![image().into()]);
+    let now = UnixTime::from_millis(NOW_MS + 1500);
+    let untagged = document(&attester);
+    let tagged = [&[0xd2], untagged.as_slice()].concat();
+    for (bytes, is_tagged) in [(untagged, false), (tagged, true)] {
+        assert_eq!(decode_without_verifying(&bytes).unwrap().is_tagged(), is_tagged);
+        let enclave = verify(&bytes, &policy, &challenge(), now).unwrap();
+        let expected = [
+            Finding::Size { bytes: bytes.len() },
+            Finding::Cose { tagged: is_tagged },
+            Finding::Payload { module_id: enclave.module_id().into(), pcrs: 16 },
+            Finding::Chain {
+                certificates: 5,
+                root,
+                leaf_validity: enclave.leaf_validity(),
+                remembered: false,
+            },
+            Finding::Signature,
+            Finding::Age { age: Some(Duration::from_millis(1500)) },
+            Finding::Debug { debug: false },
+            Finding::Pcrs { accepted_set: Some(0) },
+            Finding::Nonce { checked: true },
+            Finding::PublicKey { checked: true },
+            Finding::UserData { checked: true },
+        ];
+        assert_eq!(enclave.findings(), expected);
+    }
 }
 
 #[test]

@@ -176,6 +176,18 @@ fn remembered_chain_is_refused_when_it_has_expired() {
 }
 
 #[test]
+fn remembered_chain_is_refused_before_it_is_valid() {
+    let mut memory = ChainMemory::new();
+    let bytes = document(&CHAIN).sign(&CHAIN).encode();
+    let mut check =
+        |now| verify_remembering(&bytes, &policy(&CHAIN), &challenge(), now, &mut memory);
+    check(NOW).unwrap();
+    // The leaf begins three seconds before it is issued, every authority earlier.
+    let error = check(UnixTime::from_secs(NOW_SECS - 4)).unwrap_err();
+    assert!(matches!(error, Error::Chain(ChainError::NotYetValid { at: Leaf, .. })), "{error}");
+}
+
+#[test]
 fn remembered_chain_is_refused_under_another_root() {
     let mut memory = ChainMemory::new();
     let bytes = document(&CHAIN).sign(&CHAIN).encode();
