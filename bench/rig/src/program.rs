@@ -72,9 +72,8 @@ fn fresh(path: &Path) -> bool {
     let (Ok(built), Ok(list)) = (time(path), fs::read_to_string(path.with_extension("d"))) else {
         return false;
     };
-    let older = |source: &str| {
-        time(Path::new(source)).is_ok_and(|changed: SystemTime| changed <= built)
-    };
+    let older =
+        |source: &str| time(Path::new(source)).is_ok_and(|changed: SystemTime| changed <= built);
     list.split_once(": ").is_some_and(|(_, sources)| sources.split_whitespace().all(older))
 }
 
@@ -151,7 +150,8 @@ impl Program {
     /// Waits for a line on stdout in which `find` finds what it looks for.
     pub async fn line<T>(&self, find: impl Fn(&str) -> Option<T>) -> io::Result<T> {
         let mut stdout = self.stdout.clone();
-        let search = stdout.wait_for(|out| out.ended || out.lines.iter().any(|l| find(l).is_some()));
+        let search =
+            stdout.wait_for(|out| out.ended || out.lines.iter().any(|l| find(l).is_some()));
         let output = match tokio::time::timeout(READY, search).await {
             Ok(Ok(output)) => output.clone(),
             Ok(Err(_)) | Err(_) => Output::default(),

@@ -1,6 +1,7 @@
 //! The whole path with the shipped host: client, host and enclave as they are, the mock behind,
 //! and a recording wire on every leg.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -50,6 +51,7 @@ pub struct Stack {
     pub record: Record,
     front: SocketAddr,
     host_at: Target,
+    upstream: Target,
     _wires: JoinSet<()>,
     folder: TempDir,
 }
@@ -78,14 +80,14 @@ impl Stack {
         unix(&mut wires, Leg::Egress, legs::EGRESS_SOCKET, &near, &far)?;
         unix(&mut wires, Leg::Session, legs::SESSION_SOCKET, &far, &near)?;
         let upstream = Target::new(mock.addr());
-        let upstream = relay::tcp(&mut wires, &record, Leg::Upstream, upstream).await?;
+        let dialled = relay::tcp(&mut wires, &record, Leg::Upstream, upstream.clone()).await?;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
         let host_at = Target::new(nowhere);
         let front = relay::tcp(&mut wires, &record, Leg::Outer, host_at.clone()).await?;
-        configure(folder.path(), upstream)?;
+        configure(folder.path(), dialled)?;
         let (enclave, host) = (None, None);
         let mut stack =
-            Self { enclave, host, mock, record, front, host_at, _wires: wires, folder };
+            Self { enclave, host, mock, record, front, host_at, upstream, _wires: wires, folder };
         stack.start_enclave(Image::Shipped).await?;
         stack.start_host().await?;
         Ok(stack)
@@ -112,6 +114,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Leads the wire to the provider somewhere else.
+    pub fn set_upstream(&self, address: SocketAddr) {
+        self.upstream.set(address);
+    }
+
     /// The folder of everything that the host reads and writes.
     pub fn host_folder(&self) -> PathBuf {
         self.folder.path().join("host")
@@ -122,6 +129,39 @@ impl Stack {
         self.folder.path()
     }
 
+    /// Starts an agent that trusts the enclave that runs now; its SDKs send the virtual key. Gives
+    /// the address at which it listens.
+    pub async fn start_agent(&self) -> io::Result<(Program, SocketAddr)> {
+        let enclave = self.enclave.as_ref().ok_or_else(|| io::Error::other("no enclave"))?;
+        let accept = self.folder.path().join("accept.json");
+        let measured = enclave.measurement();
+        let (pcr0, pcr1, pcr2) = (measured.pcr0, measured.pcr1, measured.pcr2);
+        fs::write(
+            &accept,
+            format!(r#"[{{"release":0,"pcr0":"{pcr0}","pcr1":"{pcr1}","pcr2":"{pcr2}"}}]"#),
+        )?;
+        let (router, root) = (format!("https://{}", self.front), enclave.root().to_string());
+        let outer = self.folder.path().join("outer.pem");
+        let table = self.host_folder().join("providers.table");
+        let mut arguments: Vec<&OsStr> = vec!["agent".as_ref()];
+        for (flag, value) in [
+            ("--router", router.as_ref()),
+            ("--router-ca", outer.as_os_str()),
+            ("--accept", accept.as_os_str()),
+            ("--dangerous-development-root", root.as_ref()),
+            ("--custody", "host".as_ref()),
+            ("--listen", "127.0.0.1:0".as_ref()),
+            ("--table", table.as_os_str()),
+            ("--route", "openai=openai.mock.aegis.test".as_ref()),
+        ] {
+            arguments.extend([flag.as_ref(), value]);
+        }
+        let agent = Program::start(Binary::Aegis, &arguments)?;
+        let find = |line: &str| line.strip_prefix("listening on http://")?.trim().parse().ok();
+        let address = agent.line(find).await?;
+        Ok((agent, address))
+    }
+
     /// The lines of the ledger.
     pub fn ledger(&self) -> io::Result<Vec<serde_json::Value>> {
         let text = fs::read_to_string(self.host_folder().join("ledger.jsonl"))?;
@@ -129,10 +169,7 @@ impl Stack {
     }
 
     /// The event of the host in which `find` finds what it looks for, once it is there.
-    pub async fn event<T>(
-        &self,
-        find: impl Fn(&serde_json::Value) -> Option<T>,
-    ) -> io::Result<T> {
+    pub async fn event<T>(&self, find: impl Fn(&serde_json::Value) -> Option<T>) -> io::Result<T> {
         let host = self.host.as_ref().ok_or_else(|| io::Error::other("the host is down"))?;
         host.line(|line| find(&serde_json::from_str(line).ok()?)).await
     }
@@ -172,21 +209,26 @@ fn configure(folder: &Path, upstream: SocketAddr) -> io::Result<()> {
     fs::write(folder.join("outer.pem"), &outer.root_pem)?;
     fs::write(host.join("tls.pem"), &outer.chain_pem)?;
     fs::write(host.join("tls.key"), &outer.key_pem)?;
-    fs::write(host.join("providers.table"), Program::output(Binary::Enclave, &["table".as_ref()])?)?;
-    let mut text = "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\ntable = \"providers.table\"\n\
+    fs::write(
+        host.join("providers.table"),
+        Program::output(Binary::Enclave, &["table".as_ref()])?,
+    )?;
+    let mut text =
+        "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\ntable = \"providers.table\"\n\
         [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
         [[enclave]]\nname = \"rig\"\nrelease = 0\nunix = \"legs\"\n"
-        .to_owned();
+            .to_owned();
     for (name, tenant, key) in [("first", TENANT, KEY), ("other", OTHER_TENANT, OTHER_KEY)] {
         let digest = hex::encode(Sha256::digest(key));
-        text += &format!("[[key]]\nname = \"{name}\"\ntenant = \"{tenant}\"\nsha256 = \"{digest}\"\n");
+        text +=
+            &format!("[[key]]\nname = \"{name}\"\ntenant = \"{tenant}\"\nsha256 = \"{digest}\"\n");
     }
     for (number, name) in (1..).zip(MOCK_NAMES) {
-        let provider = name.split('.').next().unwrap_or_default();
-        text += &format!(
-            "[[account]]\nnumber = {number}\nprovider = \"{provider}-mock\"\ncredential = \"{DEFAULT_KEY}\"\n\
-             [[dial]]\nprovider = \"{provider}-mock\"\naddress = \"{upstream}\"\n"
-        );
+        let provider =
+            format!("provider = \"{}-mock\"\n", name.split('.').next().unwrap_or_default());
+        text +=
+            &format!("[[account]]\nnumber = {number}\n{provider}credential = \"{DEFAULT_KEY}\"\n");
+        text += &format!("[[dial]]\n{provider}address = \"{upstream}\"\n");
     }
     fs::write(host.join("host.toml"), text)
 }

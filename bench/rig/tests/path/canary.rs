@@ -7,6 +7,7 @@ use std::hash::RandomState;
 use std::path::Path;
 
 use aegis_client::Mode;
+use aegis_client::Session;
 use aegis_mock::DEFAULT_KEY;
 use aegis_mock::MockConfig;
 use aegis_rig::memory;
@@ -19,6 +20,7 @@ use aegis_rig::user::KEY;
 use aegis_rig::user::exchange;
 use bytes::Bytes;
 use http::Request;
+use http::request::Builder;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use sha2::Digest as _;
@@ -105,65 +107,105 @@ fn scan(stack: &Stack, canaries: &Canaries, moment: &str) {
     assert!(stack.record.streams(Leg::Outer).iter().any(|bytes| bytes.len() > 1000));
 }
 
+/// The random strings of one exchange.
+struct Parts {
+    query: String,
+    header: String,
+    name: String,
+    body: String,
+    model: String,
+    location: String,
+    path: String,
+    own_key: String,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let names = ["query", "header", "name", "body", "model", "location", "path", "own-key"];
+        let [query, header, name, body, model, location, path, own_key] = names.map(random);
+        Self { query, header, name, body, model, location, path, own_key }
+    }
+
+    fn request(&self, custody: &str) -> Builder {
+        let query = &self.query;
+        Request::post(format!("https://openai.mock.aegis.test/v1/chat/completions?q={query}"))
+            .header("aegis-custody", custody)
+            .header("aegis-model", "hide")
+            .header("x-header", &self.header)
+            .header(self.name.as_str(), "1")
+    }
+
+    /// The canaries of the request, and pieces of the answer `held`, any of which is unique.
+    fn canaries(&self, held: &[u8]) -> Canaries {
+        let Self { query, header, name, body, model, location, path, own_key } = self;
+        let mut list: Vec<(&str, &[u8])> = vec![
+            ("query", query.as_bytes()),
+            ("header value", header.as_bytes()),
+            ("header name", name.as_bytes()),
+            ("request body", body.as_bytes()),
+            ("hidden model", model.as_bytes()),
+            ("answer header", location.as_bytes()),
+            ("path", path.as_bytes()),
+            ("own key", own_key.as_bytes()),
+        ];
+        for at in [0, 20_000, 40_000, 59_900] {
+            list.push(("answer body", &held[at..at + 24]));
+        }
+        Canaries::new(&list)
+    }
+
+    /// Sends every part through, and sees that it arrives.
+    async fn exchange(&self, stack: &Stack, session: &Session) {
+        // The mock says the body's canaries back.
+        let message = serde_json::json!({ "role": "user", "content": self.body });
+        let json = serde_json::json!({ "model": self.model, "messages": [message] }).to_string();
+        let body = Full::<Bytes>::from(json);
+        let answer = exchange(session, self.request("host").body(body.clone()).unwrap()).await;
+        let answer = answer.unwrap().body;
+        assert!(contains(&answer, self.body.as_bytes()));
+        assert!(contains(&answer, self.model.as_bytes()));
+        // The caller's own provider key, and an answer header.
+        let redirect = format!("redirect;location=https://{}.example/", self.location);
+        let own = self.request("client").header("x-mock-behavior", redirect);
+        let own = own.header("authorization", format!("Bearer {}", self.own_key));
+        let answer = exchange(session, own.body(body).unwrap()).await.unwrap();
+        assert!(answer.header("location").is_some_and(|value| value.contains(&self.location)));
+        let listing = format!("https://openai.mock.aegis.test/v1/models/{}", self.path);
+        let listing = Request::get(listing).header("aegis-custody", "host");
+        exchange(session, listing.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+
+        let mut arrived = String::new();
+        for request in stack.mock.recorded() {
+            arrived += &request.target;
+            for (name, value) in request.headers {
+                arrived += &format!("{name}: {}\n", String::from_utf8_lossy(&value));
+            }
+        }
+        for part in [&self.query, &self.header, &self.name, &self.path, &self.own_key] {
+            assert!(arrived.contains(part.as_str()), "{part} was not even sent: {arrived}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_part_of_an_exchange_is_in_anything_the_host_has() {
-    let own_key = random("sk-made-up-own-key");
-    let keys = vec![DEFAULT_KEY.to_owned(), own_key.clone()];
+    let parts = Parts::new();
+    let keys = vec![DEFAULT_KEY.to_owned(), parts.own_key.clone()];
     let stack = Stack::with_mock(|config| MockConfig { keys, ..config }).await.unwrap();
     stack.ready().await.unwrap();
     let session = stack.user(KEY).unwrap().session(Mode::Http2).await.unwrap();
-    let parts = ["query", "header", "name", "body", "model", "location", "path"];
-    let [query, header, name, body, model, location, path] = parts.map(random);
+    parts.exchange(&stack, &session).await;
 
-    // Request parts and answer body: the mock says the body's canary back.
-    let uri = format!("https://openai.mock.aegis.test/v1/chat/completions?q={query}");
-    let message = serde_json::json!({ "role": "user", "content": body });
-    let json = serde_json::json!({ "model": model, "messages": [message] }).to_string();
-    let request = |custody: &str| {
-        Request::post(&uri)
-            .header("aegis-custody", custody)
-            .header("aegis-model", "hide")
-            .header("x-header", &header)
-            .header(name.as_str(), "1")
-    };
-    let host_custody = request("host").body(Full::<Bytes>::from(json.clone())).unwrap();
-    let answer = exchange(&session, host_custody).await.unwrap();
-    assert!(contains(&answer.body, body.as_bytes()) && contains(&answer.body, model.as_bytes()));
-
-    // The caller's own provider key; an answer header; a canary in the path.
-    let own = request("client")
-        .header("authorization", format!("Bearer {own_key}"))
-        .header("x-mock-behavior", format!("redirect;location=https://{location}.example/"));
-    let answer = exchange(&session, own.body(Full::from(json)).unwrap()).await.unwrap();
-    assert!(answer.header("location").is_some_and(|value| value.contains(&location)));
-    let listing = Request::get(format!("https://openai.mock.aegis.test/v1/models/{path}"));
-    let listing = listing.header("aegis-custody", "host").body(Full::<Bytes>::default()).unwrap();
-    exchange(&session, listing).await.unwrap();
-
-    // An answer that is still under way while the memory is read: pseudo-random bytes, of which
-    // any 24 are unique.
-    let stalled = request("host").header("x-mock-behavior", "bytes;n=90000;seed=77, stall;after=60000");
+    // An answer that is still under way while the memory is read.
+    let behavior = "bytes;n=90000;seed=77, stall;after=60000";
+    let stalled = parts.request("host").header("x-mock-behavior", behavior);
     let answer = session.send(stalled.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
     let mut stream = answer.into_body();
     let mut held = Vec::new();
     while held.len() < 60_000 {
         held.extend_from_slice(stream.frame().await.unwrap().unwrap().data_ref().unwrap());
     }
-    let mut list: Vec<(&str, &[u8])> = vec![
-        ("query", query.as_bytes()),
-        ("header value", header.as_bytes()),
-        ("header name", name.as_bytes()),
-        ("request body", body.as_bytes()),
-        ("hidden model", model.as_bytes()),
-        ("answer header", location.as_bytes()),
-        ("path", path.as_bytes()),
-        ("own key", own_key.as_bytes()),
-        ("virtual key of nobody", b"aegis-vk-test-nobody"),
-    ];
-    for at in [0, 20_000, 40_000, 59_900] {
-        list.push(("answer body", &held[at..at + 24]));
-    }
-    let canaries = Canaries::new(&list);
+    let canaries = parts.canaries(&held);
     scan(&stack, &canaries, "during the exchange");
     drop((stream, session));
     let settled = |event: &serde_json::Value| {
@@ -171,16 +213,6 @@ async fn no_part_of_an_exchange_is_in_anything_the_host_has() {
     };
     stack.event(settled).await.unwrap();
     scan(&stack, &canaries, "after the exchange");
-    let mut arrived = String::new();
-    for request in stack.mock.recorded() {
-        arrived += &request.target;
-        for (name, value) in request.headers {
-            arrived += &format!("{name}: {}\n", String::from_utf8_lossy(&value));
-        }
-    }
-    for part in [&query, &header, &name, &path] {
-        assert!(arrived.contains(part.as_str()), "{part} was not even sent: {arrived}");
-    }
 }
 
 /// The label is the one thing of an answer that the host is told, unless the client hides it.

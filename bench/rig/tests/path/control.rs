@@ -185,9 +185,9 @@ async fn grant_given_twice_is_used_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn denial_after_a_grant() {
     let (world, session) = start().await;
-    world.hostile.on_authorize(|ask, desk| {
-        vec![desk.grant(ask), hostile::deny(ask, DenyCode::Budget, 0)]
-    });
+    world
+        .hostile
+        .on_authorize(|ask, desk| vec![desk.grant(ask), hostile::deny(ask, DenyCode::Budget, 0)]);
     assert_eq!(ask(&session).await.status.as_u16(), 200);
     works_again(&world, &session, 1).await;
 }

@@ -42,13 +42,16 @@ fn valued(header: &str, credential: &str) -> String {
 /// A request with a foreign credential in every form but those named.
 fn with_every_form(uri: &str, custody: &str, but: &[&str]) -> Builder {
     let forms = HEADERS.iter().filter(|header| !but.contains(header));
-    let key = if but.contains(&"key") { "" } else { "key=sk-made-up-foreign&%6Bey=sk-made-up-foreign&" };
+    let key =
+        if but.contains(&"key") { "" } else { "key=sk-made-up-foreign&%6Bey=sk-made-up-foreign&" };
     let uri = format!(
         "{uri}?keep=1&{key}api-key=sk-made-up-foreign&api%2dkey=sk-made-up-foreign\
          &access_token=sk-made-up-foreign&access%5Ftoken=sk-made-up-foreign&keys=a%2Fb"
     );
     forms
-        .fold(Request::post(uri), |request, header| request.header(*header, valued(header, FOREIGN)))
+        .fold(Request::post(uri), |request, header| {
+            request.header(*header, valued(header, FOREIGN))
+        })
         .header("aegis-custody", custody)
         .header("sec-websocket-protocol", format!("realtime, openai-insecure-api-key.{FOREIGN}"))
 }
@@ -148,8 +151,10 @@ async fn virtual_keys_are_never_forwarded() {
     for (count, (uri, _)) in PROVIDERS.into_iter().enumerate() {
         let query = format!("a=1&token={KEY}&b=%61egis-vk-test-rig-1&key={KEY}&c=2");
         let request = Request::post(format!("{uri}?{query}")).header("aegis-custody", "host");
-        let request = HEADERS.iter().fold(request, |r, header| r.header(*header, valued(header, KEY)));
-        send(&session, request.header("x-custom", KEY).header("x-inside", format!("a {KEY} b"))).await;
+        let request =
+            HEADERS.iter().fold(request, |r, header| r.header(*header, valued(header, KEY)));
+        send(&session, request.header("x-custom", KEY).header("x-inside", format!("a {KEY} b")))
+            .await;
         let recorded = world.mock.wait_recorded(count + 1).await.remove(count);
         let all = recorded.headers.iter().map(|(_, value)| String::from_utf8_lossy(value));
         let all = all.collect::<Vec<_>>().join("\n") + &recorded.target;

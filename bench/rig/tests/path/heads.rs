@@ -223,10 +223,22 @@ async fn what_is_not_in_the_table_is_refused_before_the_host_is_asked() {
     let chat = "https://openai.mock.aegis.test/v1/chat/completions";
     let cases = [
         ("POST", "https://elsewhere.example/v1/chat/completions", "host", "unknown_provider", 421),
-        ("POST", "https://openai.mock.aegis.test:444/v1/responses", "host", "unknown_provider", 421),
+        (
+            "POST",
+            "https://openai.mock.aegis.test:444/v1/responses",
+            "host",
+            "unknown_provider",
+            421,
+        ),
         ("GET", chat, "host", "unknown_endpoint", 404),
         ("POST", "https://openai.mock.aegis.test/v1/messages", "host", "unknown_endpoint", 404),
-        ("POST", "https://openai.mock.aegis.test/v1/chat/completions/", "host", "unknown_endpoint", 404),
+        (
+            "POST",
+            "https://openai.mock.aegis.test/v1/chat/completions/",
+            "host",
+            "unknown_endpoint",
+            404,
+        ),
         ("POST", "https://openai.mock.aegis.test/v1//responses", "host", "unknown_endpoint", 404),
         ("POST", "https://openai.mock.aegis.test/v1/%72esponses", "host", "unknown_endpoint", 404),
         ("GET", "https://openai.mock.aegis.test/v1/models/..", "host", "unknown_endpoint", 404),

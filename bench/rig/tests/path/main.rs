@@ -2,6 +2,7 @@
 //! it is built and linked once; one module for each theme.
 #![allow(clippy::unwrap_used)]
 
+mod agent;
 mod broken;
 mod canary;
 mod control;
@@ -9,7 +10,9 @@ mod credentials;
 mod denials;
 mod egress;
 mod evidence;
+mod frames;
 mod heads;
+mod ledger;
 mod raw_heads;
 mod restart;
 mod session_leg;

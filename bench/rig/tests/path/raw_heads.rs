@@ -47,7 +47,10 @@ async fn ambiguous_heads_are_refused() {
         ("a signed length", post(&format!("{host}content-length: +5\r\n"), BODY)),
         ("a space in a name", post(&format!("{host}content-length : 5\r\n"), BODY)),
         ("an unknown coding", post(&format!("{host}transfer-encoding: gzip\r\n"), BODY)),
-        ("a coding after chunked", post(&format!("{host}transfer-encoding: chunked, gzip\r\n"), BODY)),
+        (
+            "a coding after chunked",
+            post(&format!("{host}transfer-encoding: chunked, gzip\r\n"), BODY),
+        ),
         (
             "another authority in the target",
             format!(
@@ -81,7 +84,10 @@ async fn framing_said_twice_never_goes_out_twice() {
         ("two equal lengths", post(&format!("{host}{length}{length}"), BODY)),
         ("length and coding", post(&format!("{host}{length}{chunked}"), &chunks)),
         ("coding and length", post(&format!("{host}{chunked}{length}"), &chunks)),
-        ("coding and a wrong length", post(&format!("{host}{chunked}content-length: 5\r\n"), &chunks)),
+        (
+            "coding and a wrong length",
+            post(&format!("{host}{chunked}content-length: 5\r\n"), &chunks),
+        ),
     ];
     for http1_only in [false, true] {
         let change = |config| aegis_mock::MockConfig { http1_only, ..config };

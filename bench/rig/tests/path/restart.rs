@@ -20,7 +20,11 @@ use http::Response;
 use serde_json::Value;
 
 /// Sends until the host has an enclave again: away is an answer of its own, all else is final.
-async fn send(client: &Client, user: &User, behavior: &str) -> Result<Response<aegis_client::Incoming>, Error> {
+async fn send(
+    client: &Client,
+    user: &User,
+    behavior: &str,
+) -> Result<Response<aegis_client::Incoming>, Error> {
     for _ in 0..1200 {
         let request = match behavior {
             "" => chat("x"),
@@ -62,7 +66,8 @@ fn sources(stack: &Stack) -> Vec<String> {
 }
 
 async fn settled(stack: &Stack, source: &str) {
-    let find = |event: &Value| (event["event"] == "usage" && event["source"] == source).then_some(());
+    let find =
+        |event: &Value| (event["event"] == "usage" && event["source"] == source).then_some(());
     stack.event(find).await.unwrap();
 }
 

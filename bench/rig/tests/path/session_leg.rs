@@ -41,14 +41,8 @@ enum Tamper {
     End,
 }
 
-const ALL: [Tamper; 6] = [
-    Tamper::Duplicate,
-    Tamper::Drop,
-    Tamper::Reorder,
-    Tamper::Flip,
-    Tamper::Truncate,
-    Tamper::End,
-];
+const ALL: [Tamper; 6] =
+    [Tamper::Duplicate, Tamper::Drop, Tamper::Reorder, Tamper::Flip, Tamper::Truncate, Tamper::End];
 
 /// Arms one act of tampering from a test.
 #[derive(Clone, Default)]
@@ -239,7 +233,7 @@ async fn nothing_is_served_before_evidence() {
     let world = World::start().await.unwrap();
     let http1 = b"POST /v1/chat/completions HTTP/1.1\r\nhost: openai.mock.aegis.test\r\n\
         aegis-custody: host\r\ncontent-length: 0\r\n\r\n";
-    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\0\x04\0\0\0\0\0";
+    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0 and as much again to fill an opening";
     for http in [&http1[..], http2] {
         assert_eq!(after_handshake(&world, http).await, b"");
     }
