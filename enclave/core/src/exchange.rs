@@ -10,6 +10,7 @@
 //! `Ended` settles, and only the last step of it does. An event that has no place in a state ends
 //! the exchange like a lost connection: failure closes.
 
+use alloc::boxed::Box;
 use core::mem;
 
 use aegis_wire::control::{COUNTS, Deny, Label, Slot, Source, Usage};
@@ -128,7 +129,7 @@ struct Grant {
 struct Answer {
     status_class: u8,
     first_byte_ms: u32,
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
 }
 
 impl Exchange {
@@ -147,7 +148,8 @@ impl Exchange {
             (State::Asked, event) => (State::Ended, Action::Answer(before_grant(&event)), None),
             (State::Sent(grant), Event::Head { status, content_type, content_encoding }) => {
                 let rules = self.rules.filter(|_| status / 100 == 2);
-                let meter = rules.map(|rules| Meter::new(rules, content_type, content_encoding));
+                let meter = |rules| Box::new(Meter::new(rules, content_type, content_encoding));
+                let meter = rules.map(meter);
                 // Statuses have three digits; a class over 5 is none that HTTP defines.
                 let status_class = (status / 100).min(5) as u8;
                 let first_byte_ms = since(grant.at_ms, now_ms);

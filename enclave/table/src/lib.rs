@@ -58,9 +58,12 @@ struct Api {
     endpoints: Vec<Endpoint>,
 }
 
+/// A meter by its name, while it is being read.
+type NamedMeter = (&'static str, Vec<(Option<Slot>, Path)>);
+
 #[derive(Default)]
 struct Reader {
-    meters: Vec<(&'static str, Vec<(Option<Slot>, Path)>)>,
+    meters: Vec<NamedMeter>,
     apis: Vec<Api>,
     providers: Vec<Provider>,
     refusals: Vec<(&'static str, &'static str)>,
@@ -154,12 +157,7 @@ impl Reader {
 }
 
 impl Api {
-    fn line(
-        &mut self,
-        key: &str,
-        value: &'static str,
-        meters: &[(&str, Vec<(Option<Slot>, Path)>)],
-    ) -> Rule {
+    fn line(&mut self, key: &str, value: &'static str, meters: &[NamedMeter]) -> Rule {
         match key {
             "envelope" => self.envelope = Some(envelope(value)?),
             "credential" => {
@@ -192,10 +190,7 @@ fn provider_line(provider: &mut Provider, key: &str, value: &'static str, apis: 
     Ok(())
 }
 
-fn endpoint(
-    value: &'static str,
-    meters: &[(&str, Vec<(Option<Slot>, Path)>)],
-) -> Result<Endpoint, &'static str> {
+fn endpoint(value: &'static str, meters: &[NamedMeter]) -> Result<Endpoint, &'static str> {
     let mut words = value.split_whitespace();
     let method = words.next().ok_or("an endpoint needs a method")?;
     let pattern = words.next().ok_or("an endpoint needs a path")?;
