@@ -77,8 +77,10 @@ fn fresh(path: &Path) -> bool {
     list.split_once(": ").is_some_and(|(_, sources)| sources.split_whitespace().all(older))
 }
 
+/// Builds all programs, as `cargo xtask test` does before the tests: one package alone would have
+/// other features, and its dependencies be compiled again.
 fn build(package: &str, folder: &Path) -> io::Result<()> {
-    eprintln!("rig: {package} is missing or older than its sources: building it with cargo");
+    eprintln!("rig: {package} is missing or older than its sources: building the workspace");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = folder.parent().ok_or_else(|| io::Error::other("no target folder"))?;
     let profile = match folder.file_name().and_then(OsStr::to_str) {
@@ -86,7 +88,7 @@ fn build(package: &str, folder: &Path) -> io::Result<()> {
         Some(name) => name,
     };
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", package, "--profile", profile])
+        .args(["build", "--quiet", "--workspace", "--profile", profile])
         .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -187,10 +187,11 @@ impl Stack {
         let user = self.user(KEY)?;
         for _ in 0..600 {
             match user.session(aegis_client::Mode::Http2).await {
-                Err(error) if error.is_away() => tokio::task::yield_now().await,
+                Err(error) if error.is_away() => {}
                 Err(error) => return Err(io::Error::other(error)),
                 Ok(_) => return Ok(()),
             }
+            // Nothing tells a client when a router is back; it asks again, as an agent does.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         Err(io::Error::other("the host did not open a tunnel within 600 attempts"))

@@ -36,6 +36,7 @@ async fn send(
             Ok(answer) if answer.status().as_u16() == 503 => {}
             outcome => return outcome,
         }
+        // Nothing tells a client when a router is back; it asks again, as an agent does.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("the router stayed away");

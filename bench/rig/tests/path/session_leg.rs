@@ -223,8 +223,9 @@ async fn after_handshake(world: &World, bytes: &[u8]) -> Vec<u8> {
     let mut peer = hostile::connect_unverified(enclave).await.unwrap();
     peer.tls.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    // The enclave closes without a word; how TLS tells it is no matter.
-    let _ = peer.tls.read_to_end(&mut answer).await;
+    // The enclave closes without a word; how TLS tells it is no matter. One read is enough to see
+    // that it says something.
+    let _ = peer.tls.read_buf(&mut answer).await;
     answer
 }
 
