@@ -10,10 +10,15 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::set_no_new_privs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// One for each session and each connection to a provider, and some.
+const DESCRIPTORS: u64 = 65_536;
+
 /// Mounts `/dev`, where the kernel shows `nsm`; forbids core files and new privileges.
 pub(crate) fn prepare() -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount("dev", "/dev", "devtmpfs", flags, None)?;
+    let descriptors = Some(DESCRIPTORS);
+    setrlimit(Resource::Nofile, Rlimit { current: descriptors, maximum: descriptors })?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_no_new_privs(true)?;
     Ok(())

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use aegis_wire::{limits, session::legs as wire};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::SemaphorePermit;
+use tokio_rustls::client::TlsStream;
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
 /// A stream to the host, or why there is none.
@@ -48,23 +50,31 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A stream to the host, or one inside it, that never writes more at once than every vsock device
 /// takes.
-pub struct Leg(Box<dyn Stream>, bool);
+pub struct Leg {
+    stream: Box<dyn Stream>,
+    http2: bool,
+    _permit: Option<SemaphorePermit<'static>>,
+}
 
 impl Leg {
     /// Bounds the writes of a stream.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self(Box::new(stream), false)
+        Self { stream: Box::new(stream), http2: false, _permit: None }
     }
 
-    /// Whether the peer chose HTTP/2.
-    pub(crate) fn speaking_http2(self, http2: bool) -> Self {
-        Self(self.0, http2)
+    /// A provider's stream, which chose HTTP/2 or did not, and counts while it lives.
+    pub(crate) fn upstream(
+        stream: TlsStream<Leg>,
+        http2: bool,
+        permit: SemaphorePermit<'static>,
+    ) -> Self {
+        Self { stream: Box::new(stream), http2, _permit: Some(permit) }
     }
 }
 
 impl Connection for Leg {
     fn connected(&self) -> Connected {
-        if self.1 { Connected::new().negotiated_h2() } else { Connected::new() }
+        if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() }
     }
 }
 
@@ -74,7 +84,7 @@ impl AsyncRead for Leg {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
@@ -84,14 +94,14 @@ impl AsyncWrite for Leg {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, &bytes[..bytes.len().min(limits::WRITE_BYTES)])
+        Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(limits::WRITE_BYTES)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -13,11 +13,14 @@ mod relay;
 mod session;
 mod upstream;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aegis_nsm::Attester;
-use aegis_wire::table::Table;
+use aegis_wire::{limits::SESSIONS, table::Table};
 use rustls::RootCertStore;
+use tokio::{sync::Semaphore, time};
 
 use crate::{channel::Channel, identity::Identity, legs::Legs, upstream::Providers};
 
@@ -51,6 +54,8 @@ pub struct Enclave {
     providers: Providers,
     channel: Channel,
     legs: Box<dyn Legs>,
+    sessions: Semaphore,
+    upstreams: Semaphore,
 }
 
 impl Enclave {
@@ -60,16 +65,24 @@ impl Enclave {
         let identity = Arc::new(Identity::new(attester)?);
         let providers = Providers::new(table, &roots, &identity)?;
         let channel = Channel::new(table)?;
-        Ok(Box::leak(Box::new(Self { table, identity, providers, channel, legs })))
+        let (sessions, upstreams) = (Semaphore::new(SESSIONS), Semaphore::new(SESSIONS));
+        let enclave = Self { table, identity, providers, channel, legs, sessions, upstreams };
+        Ok(Box::leak(Box::new(enclave)))
     }
 
-    /// Serves sessions until the session leg fails; the control leg is dialled beside it.
-    pub async fn serve(&'static self) -> std::io::Error {
+    /// Serves sessions for ever; the control leg is dialled beside it.
+    pub async fn serve(&'static self) -> Infallible {
         tokio::spawn(self.channel.run(&*self.legs));
         loop {
+            // Never closed, so there is always a permit at last.
+            let permit = self.sessions.acquire().await;
             match self.legs.accept().await {
-                Ok(leg) => drop(tokio::spawn(session::serve(self, leg))),
-                Err(error) => return error,
+                Ok(leg) => drop(tokio::spawn(async move {
+                    session::serve(self, leg).await;
+                    drop(permit);
+                })),
+                // Out of descriptors or a client gone early: the next session may fare better.
+                Err(_) => time::sleep(Duration::from_millis(100)).await,
             }
         }
     }

@@ -6,7 +6,7 @@ mod boot;
 use aegis_enclave::{BootError, Enclave, Setup, TABLE, legs::Vsock, public_roots};
 use aegis_nsm::Nsm;
 
-/// Ends only when it cannot boot or accept sessions any more; that text holds nothing of a session.
+/// Ends only when it cannot boot.
 #[tokio::main]
 async fn main() -> Result<(), BootError> {
     boot::prepare().map_err(|_| "devices or limits cannot be set up; this is an image's PID 1")?;
@@ -14,6 +14,5 @@ async fn main() -> Result<(), BootError> {
     let legs = Box::new(Vsock::listen().map_err(|_| "the session port cannot be had")?);
     boot::heartbeat(&*legs).await.map_err(|_| "the parent does not answer the heartbeat")?;
     let roots = vec![public_roots()];
-    Enclave::boot(Setup { attester, table: &TABLE, roots, legs })?.serve().await;
-    Err("the session port failed")
+    match Enclave::boot(Setup { attester, table: &TABLE, roots, legs })?.serve().await {}
 }

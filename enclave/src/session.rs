@@ -17,8 +17,8 @@ use crate::legs::Leg;
 use crate::upstream::{Upstreams, WINDOW};
 use crate::{Enclave, relay};
 
-/// Most requests under way in one session.
-const STREAMS: u32 = 1024;
+/// Most requests under way in one session; each may fill its window without slowing the others.
+pub(crate) const STREAMS: u32 = 256;
 
 /// A client whose evidence has been handed out.
 pub(crate) struct Session {
@@ -62,39 +62,38 @@ async fn serve_http(session: Arc<Session>, mode: Mode, tls: TlsStream<Leg>) {
     let io = TokioIo::new(tls);
     let service = service_fn(|request| relay::handle(session.clone(), request));
     let life = time::sleep(limits::SESSION);
-    // Both ends of a connection are alike here: the client sees its streams end.
-    let _ = match mode {
+    match mode {
         Mode::Http1 => {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits::IDLE)
-                .max_headers(limits::HEAD_FIELDS)
+                .auto_date_header(false)
+                .max_headers(2 * limits::HEAD_FIELDS)
                 .max_buf_size(2 * limits::HEAD_BYTES)
                 .serve_connection(io, service);
-            drive(connection, life, |connection| connection.graceful_shutdown()).await
+            drive(connection, life, |connection| connection.graceful_shutdown()).await;
         }
         Mode::Http2 => {
             let connection = http2::Builder::new(TokioExecutor::new())
+                .auto_date_header(false)
                 .max_concurrent_streams(STREAMS)
                 .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(4 * WINDOW)
+                .initial_connection_window_size(STREAMS * WINDOW)
                 .max_header_list_size(2 * limits::HEAD_BYTES as u32)
                 .serve_connection(io, service);
-            drive(connection, life, |connection| connection.graceful_shutdown()).await
+            drive(connection, life, |connection| connection.graceful_shutdown()).await;
         }
-    };
+    }
 }
 
-/// Runs a connection; when its life is over it takes no more requests, and those under way finish.
-async fn drive<C: Future>(
-    connection: C,
-    life: time::Sleep,
-    shut_down: impl FnOnce(Pin<&mut C>),
-) -> C::Output {
+/// Runs a connection; when its life is over it takes no more requests, and those under way have as
+/// long again.
+async fn drive<C: Future>(connection: C, life: time::Sleep, shut_down: impl FnOnce(Pin<&mut C>)) {
     tokio::pin!(connection);
     tokio::select! {
-        ended = &mut connection => return ended,
+        _ = &mut connection => return,
         () = life => shut_down(connection.as_mut()),
     }
-    connection.await
+    // Streams in flight finish; one whose client does not read would otherwise never end.
+    let _ = time::timeout(limits::SESSION, connection).await;
 }

@@ -26,10 +26,10 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::identity::{self, Identity};
-use crate::{BootError, Enclave, legs::Leg};
+use crate::{BootError, Enclave, legs::Leg, session::STREAMS};
 
-/// Flow-control window of an HTTP/2 stream: one round trip of 100 ms at 80 Mbit/s.
-pub(crate) const WINDOW: u32 = 1024 * 1024;
+/// Flow-control window of an HTTP/2 stream: one round trip of 100 ms at 20 Mbit/s.
+pub(crate) const WINDOW: u32 = 256 * 1024;
 
 /// TLS settings and names, by provider index.
 pub(crate) struct Providers(Vec<(TlsConnector, ServerName<'static>)>);
@@ -92,7 +92,7 @@ fn client(dialer: Dialer) -> Client<Dialer, Upload> {
         .http1_max_headers(limits::HEAD_FIELDS)
         .http1_max_buf_size(2 * limits::HEAD_BYTES)
         .http2_initial_stream_window_size(WINDOW)
-        .http2_initial_connection_window_size(4 * WINDOW)
+        .http2_initial_connection_window_size(STREAMS * WINDOW)
         .http2_max_header_list_size(2 * limits::HEAD_BYTES as u32)
         .build(dialer)
 }
@@ -145,6 +145,7 @@ impl Dialer {
                 _ => Err(io::Error::from(io::ErrorKind::HostUnreachable)),
             }
         };
+        let permit = enclave.upstreams.try_acquire().map_err(io::Error::other)?;
         let leg = time::timeout(limits::HOST_ANSWER, answer).await??;
         enclave.identity.refresh_clock();
         let row = enclave.providers.0.get(usize::from(index));
@@ -152,6 +153,6 @@ impl Dialer {
         let handshake = connector.connect(name.clone(), leg);
         let tls = time::timeout(limits::HANDSHAKE, handshake).await??;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(TokioIo::new(Leg::new(tls).speaking_http2(http2)))
+        Ok(TokioIo::new(Leg::upstream(tls, http2, permit)))
     }
 }

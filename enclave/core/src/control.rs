@@ -69,23 +69,26 @@ impl Control {
     pub fn receive(&mut self, frame: ToEnclave) -> Result<Received, Malformed> {
         match frame {
             ToEnclave::Grant(grant) => {
-                let waiting = self.answered(grant.request, grant.attempt)?;
+                let waiting = self.open(grant.request, grant.attempt)?;
                 if grant.custody != waiting.custody {
                     return Err(Malformed("grant of another custody"));
                 }
+                let given_up = waiting.given_up;
                 let used = self.unacknowledged.contains_key(&grant.grant);
                 if used || !self.granted.insert(grant.grant) {
                     return Err(Malformed("grant number used before"));
                 }
-                if waiting.given_up {
+                self.waiting.remove(&grant.request);
+                if given_up {
                     return Ok(Received::Settle(exchange::not_dispatched(grant.grant)));
                 }
                 Ok(Received::Answer(grant.request, Ok(grant)))
             }
             ToEnclave::Deny(deny) => {
-                let waiting = self.answered(deny.request, deny.attempt)?;
+                let given_up = self.open(deny.request, deny.attempt)?.given_up;
+                self.waiting.remove(&deny.request);
                 let answer = Received::Answer(deny.request, Err(deny));
-                Ok(if waiting.given_up { Received::Nothing } else { answer })
+                Ok(if given_up { Received::Nothing } else { answer })
             }
             ToEnclave::Ack(grant) => {
                 let usage = self.unacknowledged.remove(&grant);
@@ -111,8 +114,10 @@ impl Control {
         self.unacknowledged.values()
     }
 
-    fn answered(&mut self, request: u64, attempt: u8) -> Result<Waiting, Malformed> {
-        let waiting = self.waiting.remove(&request).filter(|open| open.attempt == attempt);
+    /// The open question that an answer names. It stays open until the whole answer is found valid,
+    /// so that a channel closed over a bad answer still fails the request.
+    fn open(&self, request: u64, attempt: u8) -> Result<&Waiting, Malformed> {
+        let waiting = self.waiting.get(&request).filter(|open| open.attempt == attempt);
         waiting.ok_or(Malformed("answer to no open request"))
     }
 }

@@ -27,7 +27,11 @@ const HOP_BY_HOP: [&str; 12] = [
 const CREDENTIALS: [&str; 5] =
     ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"];
 /// Query parameters that carry a credential.
-const QUERY_CREDENTIALS: [&str; 3] = ["key", "api-key", "access_token"];
+const QUERY_CREDENTIALS: [&str; 4] = ["key", "api-key", "access_token", "oauth_token"];
+/// Fields and query parameters by which some servers take another method or other fields than those
+/// of the request line and head, so that they would serve another endpoint than the one judged.
+const OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+const QUERY_OVERRIDES: [&str; 2] = ["$httpmethod", "$httpheaders"];
 /// WebSocket subprotocol that carries one.
 const PROTOCOL_CREDENTIAL: &[u8] = b"openai-insecure-api-key.";
 
@@ -67,15 +71,27 @@ pub fn target(path_and_query: &str, own: &[Credential]) -> Vec<u8> {
         return Vec::from(path_and_query);
     };
     let stays = |pair: &&str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name);
+        let name = name_of(pair);
         let own_key = own.contains(&Credential::QueryKey) && name == b"key";
         let credential = QUERY_CREDENTIALS.iter().any(|known| name == known.as_bytes());
-        (own_key || !credential) && !contains(&decode(value), VIRTUAL_KEY_PREFIX.as_bytes())
+        (own_key || !credential) && !contains(&decode(pair), VIRTUAL_KEY_PREFIX.as_bytes())
     };
     let kept: Vec<&str> = query.split('&').filter(stays).collect();
     let separator = if kept.is_empty() { "" } else { "?" };
     [path, separator, &kept.join("&")].concat().into_bytes()
+}
+
+/// Whether a request could mean another one to its provider: an override, or a router's key in the
+/// path, where it cannot be taken out.
+pub fn is_ambiguous(path_and_query: &str, fields: &[Field<'_>]) -> bool {
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let overrides = |pair| {
+        let name = name_of(pair).to_ascii_lowercase();
+        QUERY_OVERRIDES.iter().any(|known| name == known.as_bytes())
+    };
+    contains(path.as_bytes(), VIRTUAL_KEY_PREFIX.as_bytes())
+        || query.split('&').any(overrides)
+        || fields.iter().any(|(name, _)| OVERRIDES.contains(name))
 }
 
 /// Whether the request carries a credential in one of these forms.
@@ -121,6 +137,11 @@ fn is_form(form: Credential, name: &str, value: &[u8]) -> bool {
         Credential::Header(header) => name == header,
         Credential::QueryKey => false,
     }
+}
+
+/// The decoded name of a query parameter.
+fn name_of(pair: &str) -> Vec<u8> {
+    decode(pair.split('=').next().unwrap_or_default())
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use aegis_wire::control::{Authorize, Custody};
+use aegis_wire::limits;
 use aegis_wire::table::{Endpoint, Envelope, Provider, ProviderIndex, Table};
 
 use crate::head::{self, Field};
@@ -53,12 +54,13 @@ impl<'r> Plan<'r> {
         request: &Request<'r>,
     ) -> Result<Self, Refusal> {
         let Request { method, authority: _, path_and_query, fields } = *request;
-        if !head::fits(fields) {
+        if !head::fits(fields) || path_and_query.len() > limits::TARGET_BYTES {
             return Err(Refusal::HeadTooLarge);
         }
         let lengths = head::values(fields, "content-length").count();
         let coded = head::values(fields, "transfer-encoding").count();
-        if lengths + coded > 1 || !path_and_query.starts_with('/') {
+        let ambiguous = lengths + coded > 1 || head::is_ambiguous(path_and_query, fields);
+        if ambiguous || !path_and_query.starts_with('/') {
             return Err(Refusal::BadRequest);
         }
         let path = path_and_query.split('?').next().unwrap_or_default();

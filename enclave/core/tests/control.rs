@@ -64,6 +64,27 @@ fn answers_to_nothing_end_the_channel() {
     assert!(books.receive(ToEnclave::Ack(5)).is_err(), "an ack of nothing");
 }
 
+/// The channel ends over a bad answer, and with it the request that the answer named.
+#[test]
+fn a_bad_answer_leaves_its_question_open_to_be_failed() {
+    let client = |request| Grant {
+        custody: Custody::Client,
+        credential: Secret::default(),
+        ..grant(request, 5)
+    };
+    for bad in [client, |request| Grant { attempt: 2, ..grant(request, 5) }] {
+        let (mut books, request) = asked();
+        assert!(books.receive(ToEnclave::Grant(bad(request))).is_err());
+        assert_eq!(books.lost(), [request]);
+    }
+    let (mut books, first) = asked();
+    books.receive(ToEnclave::Grant(grant(first, 5))).unwrap();
+    let second = books.number();
+    books.authorize(&plan(), 7, second).unwrap();
+    assert!(books.receive(ToEnclave::Grant(grant(second, 5))).is_err());
+    assert_eq!(books.lost(), [second]);
+}
+
 #[test]
 fn a_grant_number_in_use_ends_the_channel() {
     let (mut books, first) = asked();

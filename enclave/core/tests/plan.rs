@@ -69,6 +69,12 @@ fn refusals_by_cause() {
             &[HOST, ("content-length", b"1"), ("transfer-encoding", b"chunked")],
             R::BadRequest,
         ),
+        (OPENAI, CHAT, &[HOST, ("x-http-method-override", b"GET")], R::BadRequest),
+        (OPENAI, CHAT, &[HOST, ("x-http-method", b"GET")], R::BadRequest),
+        (OPENAI, CHAT, &[HOST, ("x-method-override", b"GET")], R::BadRequest),
+        (GEMINI, "/v1beta/models/g:countTokens?$httpMethod=GET", good, R::BadRequest),
+        (GEMINI, "/v1beta/models/g:countTokens?a&%24HTTPheaders=x", good, R::BadRequest),
+        (GEMINI, "/v1beta/models/aegis-vk-1:countTokens", good, R::BadRequest),
         (OPENAI, CHAT, &[], R::CustodyMissing),
         (OPENAI, CHAT, &[("aegis-custody", b"sealed")], R::CustodyMissing),
         (OPENAI, CHAT, &[HOST, HOST], R::CustodyMissing),
@@ -92,6 +98,10 @@ fn refusals_by_cause() {
 
 #[test]
 fn head_limits() {
+    let target = format!("{CHAT}?{}", "a".repeat(limits::TARGET_BYTES - CHAT.len() - 1));
+    assert!(plan(OPENAI, &target, &[HOST]).is_ok());
+    let longer = format!("{target}a");
+    assert_eq!(plan(OPENAI, &longer, &[HOST]).err(), Some(Refusal::HeadTooLarge));
     let long = vec![b'a'; limits::HEAD_BYTES];
     let fields = [HOST, ("x-long", &long[..])];
     assert_eq!(plan(OPENAI, CHAT, &fields).err(), Some(Refusal::HeadTooLarge));
@@ -111,7 +121,8 @@ const ALL_FORMS: &[Field<'_>] = &[
     ("x-goog-api-key", b"caller"),
     ("sec-websocket-protocol", b"realtime, openai-insecure-api-key.caller"),
 ];
-const ALL_PARAMETERS: &str = "a=1&key=caller&api-key=caller&access_token=caller&%6bey=caller&b=%20";
+const ALL_PARAMETERS: &str =
+    "a=1&key=caller&api-key=caller&access_token=caller&oauth_token=caller&%6bey=caller&b=%20";
 
 #[test]
 fn host_custody_removes_every_credential_and_adds_one() {
@@ -161,7 +172,7 @@ fn virtual_keys_never_leave() {
         ("x-api-key", b"aegis-vk-made-up"),
         ("x-anything", b"token aegis-vk-made-up"),
     ];
-    let target = format!("{CHAT}?x=aegis-vk-1&y=aegis%2Dvk%2D1&z=1");
+    let target = format!("{CHAT}?x=aegis-vk-1&y=aegis%2Dvk%2D1&aegis-vk-1&aegis-vk-1=x&z=1");
     let lines = leaves(OPENAI, &target, &fields, b"");
     assert_eq!(lines, [format!("{OPENAI} {CHAT}?z=1"), "authorization: Bearer sk-made-up".into()]);
 }

@@ -139,7 +139,7 @@ async fn serve(run: Run) -> Result<(), String> {
         std::mem::forget(ended);
     }
     tokio::select! {
-        failed = enclave.serve() => Err(format!("the session socket failed: {failed}")),
+        never = enclave.serve() => match never {},
         _ = end.recv() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
     }

@@ -18,6 +18,7 @@
 //!   CODE TEXT                    what an error code of the enclave's tells a person
 //! ```
 //!
+//! In a pattern `{}` stands for one or more of `[A-Za-z0-9._~@-]`, `{:}` for these and `:`.
 //! Lines of a section are indented; `#` starts a comment.
 
 mod generate;
@@ -194,6 +195,10 @@ fn endpoint(value: &'static str, meters: &[NamedMeter]) -> Result<Endpoint, &'st
     let mut words = value.split_whitespace();
     let method = words.next().ok_or("an endpoint needs a method")?;
     let pattern = words.next().ok_or("an endpoint needs a path")?;
+    let literal = pattern.replace("{}", "").replace("{:}", "");
+    if !pattern.starts_with('/') || literal.contains(['{', '}', '%', '?']) {
+        return Err("a path must begin with / and hold no placeholder but {} and {:}");
+    }
     let class = words.next().and_then(Class::from_word).ok_or("unknown endpoint class")?;
     let mut endpoint =
         Endpoint { method, pattern, class, meter: None, replayable: false, account_scoped: false };

@@ -41,6 +41,9 @@ fn endpoints_match_exactly() {
     assert!(gemini.endpoint("post", stream).is_none());
     assert!(gemini.endpoint("GET", "/v1beta/models/..").is_none());
     assert!(gemini.endpoint("GET", "/v1beta/models/g.1").is_some());
+    assert!(gemini.endpoint("GET", "/v1beta/models/g:generateContent").is_none(), "no colon");
+    let openai = table.by_authority("api.openai.com").unwrap().1;
+    assert!(openai.endpoint("GET", "/v1/models/ft:gpt-4o:org::id").is_some());
 }
 
 #[test]
@@ -60,6 +63,8 @@ fn bad_tables_are_refused_by_line_and_rule() {
         (&good.replace("bearer", "query-key bearer"), 3, "the first credential form must be"),
         (&good.replace(" api a", " api b"), 6, "unknown api"),
         (&twice, 0, "a provider is given twice"),
+        ("api a\n endpoint GET /{x} list\n", 2, "a path must begin with /"),
+        ("api a\n endpoint GET x list\n", 2, "a path must begin with /"),
         ("api a\n endpoint GET /x nothing\n", 2, "unknown endpoint class"),
         ("api a\n endpoint GET /x list meter=m\n", 2, "unknown meter"),
         ("api a\n endpoint GET /x list often\n", 2, "unknown mark"),

@@ -16,10 +16,16 @@ pub const LABEL_BYTES: usize = 64;
 pub const HEAD_FIELDS: usize = 256;
 /// Most bytes of names and values in a head, either way.
 pub const HEAD_BYTES: usize = 64 * 1024;
+/// Most bytes of path and query: half of what an `http::Uri` holds, so that every target that is let
+/// in can be written behind the provider's name.
+pub const TARGET_BYTES: usize = 32 * 1024;
 /// Attempts for one request, the first included.
 pub const ATTEMPTS: u8 = 4;
 /// Longest `retry-after` that a host may cause: one day, so that no client sleeps for ever.
 pub const RETRY_AFTER_S: u32 = 86_400;
+/// Most sessions at once, and most connections to providers: 10,000 streams and as many again, within
+/// the descriptors of one process.
+pub const SESSIONS: usize = 24_576;
 /// Longest life of a session.
 pub const SESSION: Duration = Duration::from_secs(3600);
 /// Time for the inner handshake and the opening.

@@ -66,7 +66,7 @@ pub enum Credential {
 pub struct Endpoint {
     /// HTTP method.
     pub method: &'static str,
-    /// Path; `{}` stands for one or more of `[A-Za-z0-9._~@:-]`.
+    /// Path; `{}` stands for one or more of `[A-Za-z0-9._~@-]`, `{:}` for these and `:`.
     pub pattern: &'static str,
     /// Kind of work.
     pub class: Class,
@@ -112,12 +112,15 @@ impl Provider {
     }
 }
 
-/// Whether a path is one of a pattern's. `{}` never matches a slash, a percent sign or a segment
+/// Whether a path is one of a pattern's. A placeholder never matches a slash, a percent sign or a segment
 /// of dots only, so that no two spellings of a path can be read differently by a provider.
 fn matches(pattern: &str, path: &str) -> bool {
-    let Some((before, after)) = pattern.split_once("{}") else { return pattern == path };
+    let Some((before, after)) = pattern.split_once('{') else { return pattern == path };
     let Some(rest) = path.strip_prefix(before) else { return false };
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~@:-".contains(byte);
+    let (kind, after) = after.split_once('}').unwrap_or_default();
+    let fits = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || b"._~@-".contains(byte) || kind.as_bytes() == [*byte]
+    };
     let longest = rest.bytes().take_while(|byte| fits(byte)).count();
     (1..=longest).rev().any(|len| {
         let (name, tail) = rest.split_at(len);
