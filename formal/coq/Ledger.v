@@ -142,10 +142,10 @@ Proof.
   destruct f as [q a g c|q a code wait|g]; unfold receive.
   - destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|] eqn:W.
     2: { intros H; inv H. unfold grants, sends, closings; simpl. rewrite !Nat.add_0_r.
-         apply down_fits, unwait, F. }
+         apply down_fits, F. }
     destruct (_ || _).
     { intros H; inv H. unfold grants, sends, closings; simpl. rewrite !Nat.add_0_r.
-      apply down_fits, unwait, F. }
+      apply down_fits, F. }
     destruct (w_given_up w) eqn:Late; intros H; simpl in H; inv H;
       unfold grants, sends, closings, times, deliver, put; simpl;
       unfold fit in *; simpl; rewrite ?(proj1 (settle_same _ _)), ?(proj2 (settle_same _ _)); simpl;
@@ -156,10 +156,10 @@ Proof.
     + apply f_allowed; auto.
   - destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|] eqn:W.
     2: { intros H; inv H. unfold grants, sends, closings; simpl. rewrite !Nat.add_0_r.
-         apply down_fits, unwait, F. }
+         apply down_fits, F. }
     destruct (negb _).
     { intros H; inv H. unfold grants, sends, closings; simpl. rewrite !Nat.add_0_r.
-      apply down_fits, unwait, F. }
+      apply down_fits, F. }
     destruct (w_given_up w) eqn:Late; intros H; inv H; unfold grants, sends, closings; simpl;
       rewrite !Nat.add_0_r; [apply unwait, F|].
     unfold fit, deliver, put, set in *; simpl. rewrite (Nat.eqb_sym r q).

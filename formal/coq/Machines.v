@@ -165,17 +165,17 @@ Definition settle b u :=
   else b.
 Definition lost b := with_waiting b (fun _ => None).
 
-(** An answer takes the question off the books even when it is refused, as the Rust code does. *)
+(** A question stays open until an answer to it is found valid in every respect. *)
 Definition receive b (f : frame) : books * received :=
   match f with
   | Grant r attempt g custody =>
       let b' := with_waiting b (set (b_waiting b) r None) in
       match b_waiting b r with
-      | None => (b', Malformed)
+      | None => (b, Malformed)
       | Some w =>
           if negb (w_attempt w =? attempt) || negb (w_custody w =? custody)
              || owes g (b_owed b) || holds g (b_granted b)
-          then (b', Malformed)
+          then (b, Malformed)
           else ({| b_requests := b_requests b'; b_waiting := b_waiting b';
                    b_granted := g :: b_granted b'; b_owed := b_owed b' |},
                 if w_given_up w then Settle r (not_dispatched g) else Allow r g)
@@ -183,8 +183,8 @@ Definition receive b (f : frame) : books * received :=
   | Deny r attempt code wait =>
       let b' := with_waiting b (set (b_waiting b) r None) in
       match b_waiting b r with
-      | None => (b', Malformed)
-      | Some w => if negb (w_attempt w =? attempt) then (b', Malformed)
+      | None => (b, Malformed)
+      | Some w => if negb (w_attempt w =? attempt) then (b, Malformed)
                   else (b', if w_given_up w then Nothing else Refuse r code wait)
       end
   | Ack g =>

@@ -59,6 +59,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "aegis-wire",
         ],
     ),
+    // Drives the shipped machines beside their model; ships nothing.
+    ("aegis-conformance", &["aegis-core", "aegis-table", "aegis-wire"]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,54 @@
+//! What happens, as a line: the time in milliseconds, then words.
+//!
+//! ```text
+//! up | down | grant R ATTEMPT G CUSTODY | deny R ATTEMPT CODE WAIT | ack G
+//! ask SESSION PROVIDER CLASS CUSTODY METERED SHOWN | take R | slow R | gone R
+//! happens R unreachable | stranger | head STATUS CODING | badhead | lost | timeout | chunk BYTE... | end
+//! ```
+//!
+//! A byte of the model is one event of the answer's stream: `n` without usage, or `INPUT.OUTPUT.MODEL`.
+
+use std::collections::VecDeque;
+
+/// The words of a line, taken one by one.
+#[derive(Debug)]
+pub struct Words<'a>(VecDeque<&'a str>);
+
+impl<'a> Words<'a> {
+    /// Of that line.
+    pub fn of(line: &'a str) -> Self {
+        Self(line.split(' ').collect())
+    }
+
+    /// The next word.
+    pub fn word(&mut self) -> &'a str {
+        self.0.pop_front().unwrap_or_default()
+    }
+
+    /// The next word as a number.
+    ///
+    /// # Panics
+    /// Where it is none: lines are written by this crate.
+    pub fn number<N: TryFrom<u64>>(&mut self) -> N {
+        let word = self.word();
+        let number = word.parse::<u64>().ok().and_then(|number| N::try_from(number).ok());
+        number.unwrap_or_else(|| panic!("`{word}` is not a number that fits"))
+    }
+
+    /// What is left.
+    pub fn rest(self) -> impl Iterator<Item = &'a str> {
+        self.0.into_iter()
+    }
+}
+
+/// The event of a stream that stands for a byte of the model.
+pub fn event(byte: &str) -> String {
+    let mut parts = byte.splitn(3, '.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(input), Some(output), Some(model)) => format!(
+            "data: {{\"model\":\"{model}\",\"usage\":{{\"prompt_tokens\":{input},\
+             \"completion_tokens\":{output}}}}}\n\n"
+        ),
+        _ => String::from("data: {\"choices\":[]}\n\n"),
+    }
+}

@@ -1,0 +1,93 @@
+(* Answers, for every line on stdin, what the model does: one line of outputs.
+   The protocol of lines is in formal/conformance/src/line.rs.
+
+   A byte of the model is here one event of an answer's stream: with usage figures, or without. The
+   meter below is the model's own, for such streams: the last figures count, and an answer in an
+   unknown encoding is not read. *)
+open Machines
+
+type byte = Figures of int * int * string | Other
+type meter = { input : int option; output : int option; word : string option; unread : bool }
+
+let start () _ coding =
+  { input = None; output = None; word = None; unread = coding <> [] }
+let push m = List.fold_left (fun m b -> match b with
+  | Figures (i, o, w) when not m.unread -> { m with input = Some i; output = Some o; word = Some w }
+  | _ -> m) m
+let counts m = m.input :: m.output :: List.init 10 (fun _ -> None)
+
+let step = step start push counts (fun m -> m.word) (fun m -> m.unread) "" 0xFFFF_FFFF 65536
+
+let int = int_of_string
+let byte text = match String.split_on_char '.' text with
+  | [ "n" ] -> Other
+  | [ i; o; w ] -> Figures (int i, int o, w)
+  | _ -> failwith ("not a byte: " ^ text)
+
+let happening = function
+  | [ "unreachable" ] -> Unreachable
+  | [ "stranger" ] -> NotTheProvider
+  | [ "head"; status; coding ] -> Head (int status, [], if coding = "-" then [] else [ Other ])
+  | [ "badhead" ] -> BadHead
+  | [ "lost" ] -> Lost
+  | [ "timeout" ] -> Timeout
+  | "chunk" :: bytes -> Chunk (List.map byte bytes)
+  | [ "end" ] -> End
+  | words -> failwith ("not an event: " ^ String.concat " " words)
+
+let input = function
+  | [ "up" ] -> Up
+  | [ "down" ] -> Down
+  | [ "grant"; r; a; g; c ] -> FromHost (Grant (int r, int a, int g, int c))
+  | [ "deny"; r; a; code; wait ] -> FromHost (Deny (int r, int a, int code, int wait))
+  | [ "ack"; g ] -> FromHost (Ack (int g))
+  | [ "ask"; session; provider; kind; custody; metered; show ] ->
+    Ask (int session, { p_provider = int provider; p_class = int kind; p_custody = int custody;
+      p_rules = (if metered = "1" then Some () else None); p_show = show = "1"; p_request = [] })
+  | [ "take"; r ] -> Take (int r)
+  | [ "slow"; r ] -> Slow (int r)
+  | [ "gone"; r ] -> Gone (int r)
+  | "happens" :: r :: event -> Happens (int r, happening event)
+  | words -> failwith ("not an input: " ^ String.concat " " words)
+
+let refusal = function
+  | HostUnavailable -> "host_unavailable" | HostTimedOut -> "host_timeout"
+  | Refused (code, wait) -> Printf.sprintf "denied %d %d" code wait
+  | UpstreamUnreachable -> "upstream_unreachable" | UpstreamTls -> "upstream_tls"
+  | UpstreamLost -> "upstream_lost" | UpstreamHead -> "upstream_head"
+  | UpstreamTimeout -> "upstream_timeout"
+let source = function
+  | NotDispatched -> 0 | Provider -> 1 | Partial -> 2 | Missing -> 3 | Aborted -> 4 | Unmetered -> 5
+let usage u = Printf.sprintf "usage %d %d %d [%s] %s %d %d" u.u_grant u.u_class (source u.u_source)
+  (String.concat "," (List.map (function None -> "" | Some n -> string_of_int n) u.u_counts))
+  u.u_label u.u_first u.u_total
+let bytes = String.concat "" 
+let shown = function Figures (i, o, w) -> Printf.sprintf " %d.%d.%s" i o w | Other -> " n"
+let output = function
+  | Hello -> Some "hello"
+  | Authorize (s, r, a, p, k, c) -> Some (Printf.sprintf "authorize %d %d %d %d %d %d" s r a p k c)
+  | Accepted _ -> None
+  | Closing (_, u) | Again u -> Some (usage u)
+  | ToProvider (r, g, p) -> Some (Printf.sprintf "send %d %d %d" r g p.p_provider)
+  | ToClient (r, s, a, b) -> Some (Printf.sprintf "client %d %d " r s ^ (match a with
+      | Reply why -> "error " ^ refusal why
+      | RelayHead -> "head" | RelayChunk -> "chunk" ^ bytes (List.map shown b)
+      | Finish -> "finish" | Break -> "break" | Send -> failwith "send"))
+  | Closed -> Some "closed"
+
+let () =
+  let enclave = ref boot in
+  try
+    while true do
+      match String.split_on_char ' ' (input_line stdin) with
+      | [ "reset" ] -> enclave := boot; print_endline "reset"
+      | now :: words ->
+        let after, outputs = step !enclave (int now) (input words) in
+        enclave := after;
+        (* The order in which debts are told again is not part of the model. *)
+        let lines = List.filter_map output outputs in
+        let lines = if words = [ "up" ] then List.sort compare lines else lines in
+        print_string (String.concat ";" lines ^ "\n")
+      | [] -> ()
+    done
+  with End_of_file -> ()
