@@ -101,6 +101,12 @@ async fn strangers_and_unknown_prefixes_get_no_further() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    let old = format!("GET /openai/v1/models HTTP/1.0\r\nhost: {address}\r\n{KEY}\r\n");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(old.as_bytes()).await.unwrap();
+    answer.clear();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 505 ") && answer.contains("http_version"), "{answer}");
     let answer = ask(address, "GET /elsewhere", KEY, "").await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     assert!(answer.contains("/openai/v1, /anthropic, /gemini, /openrouter/api/v1"));

@@ -1,7 +1,10 @@
 //! Who may come in: programs of this machine that mean this agent, and no page of any web site.
 //!
 //! A browser sends `Origin` with every request that a script could read the answer of or that
-//! changes something, and a page that rebinds its name to 127.0.0.1 sends that name as `Host`.
+//! changes something, and a page that rebinds its name to 127.0.0.1 sends that name as `Host`. What a
+//! page embeds without reading it (an image, say) carries `Sec-Fetch-Site`.
+
+use std::net::Ipv4Addr;
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 
@@ -22,6 +25,11 @@ pub enum Stranger {
         "this agent serves no web pages, and the request carries an Origin; call it from a program, not from a browser"
     )]
     Origin,
+    /// `Sec-Fetch-Site` says that a page of another site asks.
+    #[error(
+        "this agent serves no web pages, and a browser sent the request for one; call it from a program"
+    )]
+    Site,
     /// No `Host`, or two.
     #[error("the request does not name one host; send exactly one Host header")]
     NoHost,
@@ -38,6 +46,10 @@ impl Door {
         if headers.contains_key(header::ORIGIN) {
             return Err(Stranger::Origin);
         }
+        let mut sites = headers.get_all("sec-fetch-site").into_iter();
+        if !sites.all(|site| site == "none" || site == "same-origin") {
+            return Err(Stranger::Site);
+        }
         let mut hosts = headers.get_all(header::HOST).into_iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
             return Err(Stranger::NoHost);
@@ -52,9 +64,9 @@ impl Door {
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {
-        let named = ["127.0.0.1", "localhost", "[::1]"]
-            .iter()
-            .any(|name| authority.host().eq_ignore_ascii_case(name));
+        let host = authority.host();
+        let named = ["localhost", "[::1]"].iter().any(|name| host.eq_ignore_ascii_case(name))
+            || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
         let port = match self {
             Self::Port(port) => authority.port_u16().unwrap_or(80) == *port,
             Self::Socket => true,
@@ -81,7 +93,8 @@ mod tests {
     #[test]
     fn this_machine_s_names_come_in() {
         let door = Door::Port(4180);
-        for host in ["127.0.0.1:4180", "localhost:4180", "LOCALHOST:4180", "[::1]:4180"] {
+        let names = ["127.0.0.1:4180", "127.8.8.8:4180", "localhost:4180", "LOCALHOST:4180"];
+        for host in names.into_iter().chain(["[::1]:4180"]) {
             assert_eq!(come(&door, "/openai", &[("host", host)]), None, "{host}");
         }
         let absolute = "http://127.0.0.1:4180/openai";
@@ -95,6 +108,19 @@ mod tests {
         for origin in ["null", "http://127.0.0.1:4180", "https://evil.example", ""] {
             let pairs = [("host", "127.0.0.1:4180"), ("origin", origin)];
             assert_eq!(come(&Door::Port(4180), "/openai", &pairs), Some(Stranger::Origin));
+        }
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_embeds_is_turned_away() {
+        for (site, stranger) in [
+            ("cross-site", Some(Stranger::Site)),
+            ("same-site", Some(Stranger::Site)),
+            ("none", None),
+            ("same-origin", None),
+        ] {
+            let pairs = [("host", "127.0.0.1:4180"), ("sec-fetch-site", site)];
+            assert_eq!(come(&Door::Port(4180), "/gemini", &pairs), stranger, "{site}");
         }
     }
 

@@ -3,7 +3,9 @@
 use aegis_client::{Custody, Incoming};
 use aegis_wire::table::Envelope;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, header, uri::Authority};
+use http::{
+    HeaderMap, HeaderName, Request, Response, StatusCode, Uri, Version, header, uri::Authority,
+};
 use http_body::Body;
 use http_body_util::{Either, Full};
 
@@ -45,6 +47,8 @@ impl Agent {
         let envelope = found.map_or(Envelope::OpenAi, |(route, _)| route.envelope);
         let answered = match door.admit(request.uri(), request.headers()) {
             Err(stranger) => Err(Own::new(StatusCode::FORBIDDEN, "stranger", stranger)),
+            // HTTP/1.0 ends a stream by closing: a broken one would look complete.
+            Ok(_) if request.version() < Version::HTTP_11 => Err(old_version()),
             Ok(here) => match found {
                 None => Err(unknown_prefix(&self.routes)),
                 Some((route, rest)) => {
@@ -89,9 +93,15 @@ impl Agent {
         incoming(response.headers_mut());
         redirect::rewrite(response.headers_mut(), &self.routes, route, here)
             .map_err(|astray| Own::new(StatusCode::BAD_GATEWAY, "redirect_refused", astray))?;
-        *response.version_mut() = http::Version::HTTP_11;
+        *response.version_mut() = Version::HTTP_11;
         Ok(response.map(Either::Left))
     }
+}
+
+fn old_version() -> Own {
+    let told = "an HTTP/1.0 client cannot tell a broken answer from a whole one; use HTTP/1.1 (for \
+                nginx: proxy_http_version 1.1)";
+    Own::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "http_version", told)
 }
 
 /// The request as it goes to the enclave.
