@@ -46,7 +46,8 @@ fn with_every_form(uri: &str, custody: &str, but: &[&str]) -> Builder {
         if but.contains(&"key") { "" } else { "key=sk-made-up-foreign&%6Bey=sk-made-up-foreign&" };
     let uri = format!(
         "{uri}?keep=1&{key}api-key=sk-made-up-foreign&api%2dkey=sk-made-up-foreign\
-         &access_token=sk-made-up-foreign&access%5Ftoken=sk-made-up-foreign&keys=a%2Fb"
+         &access_token=sk-made-up-foreign&access%5Ftoken=sk-made-up-foreign&keys=a%2Fb\
+         &oauth_token=sk-made-up-foreign"
     );
     forms
         .fold(Request::post(uri), |request, header| {
