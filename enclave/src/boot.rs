@@ -1,11 +1,10 @@
-//! What PID 1 of the image does before it serves: it gets its devices, gives up what it will not
-//! need, and tells the parent that it lives.
+//! What PID 1 of the image does before it serves: it sets its limits, gives up what it will not need,
+//! and tells the parent that it lives. Nothing is mounted: the one device it uses is in the ramdisk.
 
 use std::io;
 
 use aegis_enclave::legs::Legs;
 use aegis_wire::session::legs::{HEARTBEAT, HEARTBEAT_PORT};
-use rustix::mount::{MountFlags, mount};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::set_no_new_privs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,10 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// One for each session and each connection to a provider, and some.
 const DESCRIPTORS: u64 = 65_536;
 
-/// Mounts `/dev`, where the kernel shows `nsm`; forbids core files and new privileges.
+/// Allows the descriptors that full load takes; forbids core files and new privileges.
 pub(crate) fn prepare() -> io::Result<()> {
-    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount("dev", "/dev", "devtmpfs", flags, None)?;
     let descriptors = Some(DESCRIPTORS);
     setrlimit(Resource::Nofile, Rlimit { current: descriptors, maximum: descriptors })?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;

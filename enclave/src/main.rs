@@ -9,7 +9,7 @@ use aegis_nsm::Nsm;
 /// Ends only when it cannot boot.
 #[tokio::main]
 async fn main() -> Result<(), BootError> {
-    boot::prepare().map_err(|_| "devices or limits cannot be set up; this is an image's PID 1")?;
+    boot::prepare().map_err(|_| "limits cannot be set; this is an image's PID 1")?;
     let attester = Box::new(Nsm::open().map_err(|_| "/dev/nsm cannot be opened")?);
     let legs = Box::new(Vsock::listen().map_err(|_| "the session port cannot be had")?);
     boot::heartbeat(&*legs).await.map_err(|_| "the parent does not answer the heartbeat")?;
