@@ -232,7 +232,7 @@ Proof.
     exfalso. match goal with H : forall g, Granted _ _ <> _ |- _ => eapply H; eauto end.
 Qed.
 
-Theorem step_fits en now i en' o r G S T : fit en r G S T -> step en now i = (en', o) ->
+Lemma step_fits en now i en' o r G S T : fit en r G S T -> step en now i = (en', o) ->
   fit en' r (G + grants r o) (S + sends r o) (T + closings r o).
 Proof.
   intros F. destruct i as [| |f|s p|q|q|q e|q]; unfold Machines.step.
@@ -331,4 +331,23 @@ Proof.
   inv F; auto; exfalso; apply N; unfold over; eauto.
 Qed.
 End Claims.
+
+(** A grant is taken only as the answer to an open question, of its attempt and custody, under a
+    number that is not in use; [Ask] opened that question with the custody that the client stated. *)
+Theorem grant_matches_question b f b' r g : receive Word no_word b f = (b', Allow Word r g) ->
+  exists w, b_waiting _ b r = Some w /\ w_given_up w = false /\
+    f = Grant r (w_attempt w) g (w_custody w) /\
+    owes Word g (b_owed _ b) = false /\ holds g (b_granted _ b) = false.
+Proof.
+  unfold receive. destruct f as [q a n c|q a code wait|n].
+  - destruct (b_waiting _ b q) as [w|] eqn:W; [|discriminate].
+    destruct (Nat.eqb_spec (w_attempt w) a); [|discriminate].
+    destruct (Nat.eqb_spec (w_custody w) c); [|discriminate].
+    destruct (owes Word n (b_owed _ b)) eqn:O; [discriminate|].
+    destruct (holds n (b_granted _ b)) eqn:H; [discriminate|]. simpl.
+    destruct (w_given_up w) eqn:L; [discriminate|]. intros E; inv E. exists w. auto.
+  - destruct (b_waiting _ b q) as [w|]; [|discriminate].
+    destruct (negb _); [discriminate|]. destruct (w_given_up w); discriminate.
+  - destruct (owes _ _ _); discriminate.
+Qed.
 End Ledger.

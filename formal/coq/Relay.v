@@ -188,7 +188,7 @@ Definition sane_slot (s : option slot) := match s with
   end.
 Definition sane (en : enclave) := forall r, sane_slot (e_slots _ _ _ _ en r).
 
-Theorem isolation en now i en' o : sane en -> step en now i = (en', o) -> own en i en' o.
+Lemma isolation en now i en' o : sane en -> step en now i = (en', o) -> own en i en' o.
 Proof.
   intros W. destruct i as [| |f|s p|q|q|q e|q]; unfold Machines.step.
   - intros H; inv H. intros r. split; [intros s b [a I]|intros p [g I]]; destruct I as [I|I];
@@ -273,7 +273,7 @@ Proof.
     + intros L. eapply live_sane; [|exact L]. exact W.
 Qed.
 
-(** ... at every step of every run. *)
+(** ... and that at every step of every run. *)
 Notation run := (run B Rules M Word start push counts model broken no_word cap room).
 Theorem session_isolation is : forall en o now i en' o', run (boot B Rules M Word) is = (en, o) ->
   step en now i = (en', o') -> own en i en' o'.

@@ -33,6 +33,8 @@ let happening = function
   | [ "timeout" ] -> Timeout
   | "chunk" :: bytes -> Chunk (List.map byte bytes)
   | [ "end" ] -> End
+  | [ "granted"; g ] -> Granted (int g)
+  | [ "hostlost" ] -> HostLost
   | words -> failwith ("not an event: " ^ String.concat " " words)
 
 let input = function

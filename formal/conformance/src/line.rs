@@ -3,7 +3,8 @@
 //! ```text
 //! up | down | grant R ATTEMPT G CUSTODY | deny R ATTEMPT CODE WAIT | ack G
 //! ask SESSION PROVIDER CLASS CUSTODY METERED SHOWN | take R | slow R | gone R
-//! happens R unreachable | stranger | head STATUS CODING | badhead | lost | timeout | chunk BYTE... | end
+//! happens R unreachable | stranger | head STATUS CODING | badhead | lost | timeout
+//!           | chunk BYTE... | end | granted G | hostlost
 //! ```
 //!
 //! A byte of the model is one event of the answer's stream: `n` without usage, or `INPUT.OUTPUT.MODEL`.

@@ -136,7 +136,7 @@ impl Trace<'_> {
     }
 
     fn attempt(&mut self) -> u64 {
-        if self.random.one_in(40) { 2 } else { 1 }
+        if self.random.one_in(5) { 2 } else { 1 }
     }
 
     fn grant(&mut self) -> String {
@@ -154,8 +154,10 @@ impl Trace<'_> {
 
     fn happens(&mut self) -> String {
         let request = self.request();
-        let event = match self.random.below(4) {
+        let event = match self.random.below(6) {
             0 => self.failure().into(),
+            3 => format!("granted {}", self.grant_number()),
+            4 => "hostlost".into(),
             1 => self.head(),
             2 => self.chunk(),
             _ => "end".into(),

@@ -128,7 +128,9 @@ impl Shell {
                 self.lost();
                 return vec!["closed".into()];
             }
-            Ok(Received::Answer(request, Ok(grant))) => self.mail(request, Mail::Grant(grant.grant)),
+            Ok(Received::Answer(request, Ok(grant))) => {
+                self.mail(request, Mail::Grant(grant.grant))
+            }
             Ok(Received::Answer(request, Err(deny))) => self.mail(request, Mail::Deny(deny)),
             Ok(Received::Settle(late)) => return vec![self.settle(&late)],
             Ok(Received::Nothing) => {}
@@ -150,14 +152,15 @@ impl Shell {
         let request = self.books.number();
         let asked = self.up.then(|| self.books.authorize(&plan, session, request)).flatten();
         let asking = asked.as_ref().map(|_| None);
-        let slot =
-            Slot { session, provider: plan.index.0, exchange: Exchange::new(&plan), asking };
+        let slot = Slot { session, provider: plan.index.0, exchange: Exchange::new(&plan), asking };
         self.slots.insert(request, slot);
         match asked {
             None => self.happens(now, request, Event::HostLost, ""),
             Some(Authorize { session, request, attempt, provider, class, custody }) => {
                 let (class, custody) = (class as u8, custody as u8);
-                vec![format!("authorize {session} {request} {attempt} {provider} {class} {custody}")]
+                vec![format!(
+                    "authorize {session} {request} {attempt} {provider} {class} {custody}"
+                )]
             }
         }
     }
@@ -193,28 +196,30 @@ impl Shell {
 
     fn happened(&mut self, now: u64, mut words: Words<'_>) -> Vec<String> {
         let request = words.number();
-        let (event, bytes) = match words.word() {
-            "unreachable" => (Event::Unreachable, String::new()),
-            "stranger" => (Event::NotTheProvider, String::new()),
+        let event = match words.word() {
+            "unreachable" => Event::Unreachable,
+            "stranger" => Event::NotTheProvider,
             "head" => {
                 let status = words.number();
                 let content_encoding: &[u8] = if words.word() == "-" { b"" } else { b"made-up" };
                 let content_type = b"text/event-stream";
-                (Event::Head { status, content_type, content_encoding }, String::new())
+                Event::Head { status, content_type, content_encoding }
             }
-            "badhead" => (Event::BadHead, String::new()),
-            "lost" => (Event::Lost, String::new()),
-            "timeout" => (Event::Timeout, String::new()),
+            "badhead" => Event::BadHead,
+            "lost" => Event::Lost,
+            "timeout" => Event::Timeout,
             "chunk" => {
                 let told: Vec<_> = words.rest().collect();
                 let chunk: String = told.iter().map(|byte| event(byte)).collect();
                 let told: String = told.iter().map(|byte| format!(" {byte}")).collect();
                 return self.happens(now, request, Event::Chunk(chunk.as_bytes()), &told);
             }
-            "end" => (Event::End, String::new()),
+            "end" => Event::End,
+            "granted" => Event::Granted(words.number()),
+            "hostlost" => Event::HostLost,
             word => panic!("no such event: {word}"),
         };
-        self.happens(now, request, event, &bytes)
+        self.happens(now, request, event, "")
     }
 
     fn happens(&mut self, now: u64, request: u64, event: Event<'_>, bytes: &str) -> Vec<String> {

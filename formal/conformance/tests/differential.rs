@@ -16,7 +16,7 @@ use aegis_conformance::random::{Random, trace};
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/recorded.txt");
 /// Traces in the recording.
-const FEW: u64 = 150;
+const FEW: u64 = 400;
 
 /// What the machines answer to a trace, line by line.
 fn answers(lines: &[String]) -> Vec<String> {
@@ -35,7 +35,12 @@ fn the_machines_answer_as_the_model_recorded() {
         assert_eq!(recorded.next(), Some("reset"), "trace {number}");
         for (at, (line, answer)) in lines.iter().zip(&ours).enumerate() {
             let model = recorded.next().unwrap();
-            assert_eq!(answer, model, "trace {number}, line {at}: {line}\n{}", lines[..at].join("\n"));
+            assert_eq!(
+                answer,
+                model,
+                "trace {number}, line {at}: {line}\n{}",
+                lines[..at].join("\n")
+            );
         }
     }
     assert_eq!(recorded.next(), None);
