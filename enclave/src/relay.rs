@@ -191,7 +191,7 @@ impl Relay {
     /// Whoever reads a body of known length may stop at its last byte, so the end is told as soon
     /// as it is known.
     fn end_if_complete(&mut self) {
-        if !self.ended && self.body.is_end_stream() {
+        if !self.ended && (self.body.is_end_stream() || self.body.size_hint().exact() == Some(0)) {
             self.ended = true;
             self.live.step(Event::End);
         }

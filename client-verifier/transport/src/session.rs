@@ -124,7 +124,14 @@ impl Session {
         *again.uri_mut() = request.uri().clone();
         *again.headers_mut() = request.headers().clone();
         let sent = match &self.sender {
-            Sender::Http1(sender) => sender.lock().await.try_send_request(request).await,
+            Sender::Http1(sender) => {
+                let mut sender = sender.lock().await;
+                // One answer at a time: the connection is free when the last one is read to its end.
+                if sender.ready().await.is_err() {
+                    return Err(Unanswered { error: Error::NotSent, request: Some(request) });
+                }
+                sender.try_send_request(request).await
+            }
             Sender::Http2(sender) => sender.clone().try_send_request(request).await,
         };
         sent.map_err(|mut failed| match failed.take_message() {
