@@ -37,21 +37,9 @@ pub(crate) struct Plan {
 pub(crate) enum Answer {
     Api,
     Echo,
-    Bytes {
-        length_bytes: u64,
-        chunk_bytes: usize,
-        seed: u64,
-        content_length: bool,
-    },
-    Status {
-        code: StatusCode,
-        retry_after: Option<String>,
-        should_retry: Option<String>,
-    },
-    Redirect {
-        code: StatusCode,
-        location: String,
-    },
+    Bytes { length_bytes: u64, chunk_bytes: usize, seed: u64, content_length: bool },
+    Status { code: StatusCode, retry_after: Option<String>, should_retry: Option<String> },
+    Redirect { code: StatusCode, location: String },
     EarlyClose,
     EndlessHeader,
     EofWithoutCloseNotify,
@@ -90,11 +78,7 @@ impl Plan {
             let text = value
                 .to_str()
                 .map_err(|_| Refusal::bad(format!("{BEHAVIOR_HEADER} must be visible ASCII.")))?;
-            for item in text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-            {
+            for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
                 let mut parameters = Parameters::of(item)?;
                 plan.add(&mut parameters)?;
                 parameters.finish()?;
@@ -116,14 +100,10 @@ impl Plan {
             "continue" => self.interim = true,
             "header" => self.huge_header_bytes = Some(parameters.number("bytes", Some(65_536))?),
             "reset" => {
-                self.ending = Some(Ending::Reset {
-                    after_bytes: parameters.number("after", None)?,
-                })
+                self.ending = Some(Ending::Reset { after_bytes: parameters.number("after", None)? })
             }
             "stall" => {
-                self.ending = Some(Ending::Stall {
-                    after_bytes: parameters.number("after", None)?,
-                })
+                self.ending = Some(Ending::Stall { after_bytes: parameters.number("after", None)? })
             }
             _ => self.answer = answer(parameters)?,
         }
@@ -171,15 +151,10 @@ impl<'a> Parameters<'a> {
         let name = fields.next().unwrap_or("");
         let pair = |field: &'a str| {
             field.split_once('=').ok_or_else(|| {
-                Refusal::bad(format!(
-                    "{BEHAVIOR_HEADER}: '{field}' of '{name}' has no value."
-                ))
+                Refusal::bad(format!("{BEHAVIOR_HEADER}: '{field}' of '{name}' has no value."))
             })
         };
-        Ok(Self {
-            name,
-            pairs: fields.map(pair).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { name, pairs: fields.map(pair).collect::<Result<_, _>>()? })
     }
 
     fn take(&mut self, key: &str) -> Option<&'a str> {
@@ -204,10 +179,7 @@ impl<'a> Parameters<'a> {
             (None, None) => self.required(key)?,
         };
         value.parse().map_err(|_| {
-            Refusal::bad(format!(
-                "{BEHAVIOR_HEADER}: '{key}={value}' of '{}'.",
-                self.name
-            ))
+            Refusal::bad(format!("{BEHAVIOR_HEADER}: '{key}={value}' of '{}'.", self.name))
         })
     }
 
@@ -222,9 +194,7 @@ impl<'a> Parameters<'a> {
             None => Ok(()),
             Some((key, _)) => {
                 let name = self.name;
-                Err(Refusal::bad(format!(
-                    "{BEHAVIOR_HEADER}: '{name}' has no '{key}'."
-                )))
+                Err(Refusal::bad(format!("{BEHAVIOR_HEADER}: '{name}' has no '{key}'.")))
             }
         }
     }
@@ -263,21 +233,14 @@ mod tests {
             ("split;n", "'n' of 'split' has no value"),
         ] {
             let refusal = plan(value).unwrap_err();
-            assert!(
-                refusal.message.contains(part),
-                "{value}: {}",
-                refusal.message
-            );
+            assert!(refusal.message.contains(part), "{value}: {}", refusal.message);
         }
     }
 
     #[test]
     fn a_location_may_hold_an_equals_sign() {
         let location = "https://openai.mock.aegis.test/v1/x?a=b".to_owned();
-        let expected = Answer::Redirect {
-            code: StatusCode::TEMPORARY_REDIRECT,
-            location,
-        };
+        let expected = Answer::Redirect { code: StatusCode::TEMPORARY_REDIRECT, location };
         let plan = plan("redirect;location=https://openai.mock.aegis.test/v1/x?a=b").unwrap();
         assert_eq!(plan.answer, expected);
     }

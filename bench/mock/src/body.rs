@@ -125,16 +125,11 @@ pub(crate) fn gzip(pieces: Pieces) -> Pieces {
             Some(Ok(piece)) => {
                 let flushed = encoder.write_all(&piece).and_then(|()| encoder.flush());
                 let packed = std::mem::take(encoder.get_mut());
-                let result = flushed
-                    .map(|()| Bytes::from(packed))
-                    .map_err(|_| BodyBroken);
+                let result = flushed.map(|()| Bytes::from(packed)).map_err(|_| BodyBroken);
                 Some((result, Some((pieces, encoder))))
             }
             Some(Err(broken)) => Some((Err(broken), None)),
-            None => Some((
-                encoder.finish().map(Bytes::from).map_err(|_| BodyBroken),
-                None,
-            )),
+            None => Some((encoder.finish().map(Bytes::from).map_err(|_| BodyBroken), None)),
         }
     })
     .boxed()
@@ -169,12 +164,7 @@ pub(crate) fn cut(pieces: Pieces, cut: Cut) -> Pieces {
     let after_bytes = match cut.ending {
         Ending::Reset { after_bytes } | Ending::Stall { after_bytes } => after_bytes,
     };
-    let state = CutState {
-        pieces,
-        rest_bytes: after_bytes,
-        mark: cut.wire.mark(),
-        wait_bytes: 1,
-    };
+    let state = CutState { pieces, rest_bytes: after_bytes, mark: cut.wire.mark(), wait_bytes: 1 };
     stream::unfold((state, cut), |(mut state, cut)| async move {
         let next = state.next(&cut.wire).await;
         match next {
@@ -255,10 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn split_keeps_the_bytes() {
-        let pieces = paced(
-            vec![b"abc".to_vec(), b"".to_vec(), b"defgh".to_vec()],
-            Duration::ZERO,
-        );
+        let pieces = paced(vec![b"abc".to_vec(), b"".to_vec(), b"defgh".to_vec()], Duration::ZERO);
         let parts = collect(split(pieces, 2)).await;
         assert_eq!(parts, ["ab", "c", "de", "fg", "h"]);
     }
@@ -269,14 +256,10 @@ mod tests {
         let packed = collect(gzip(pieces)).await;
         let mut early = Vec::new();
         // The stream is not complete yet, so reading runs into its end after the first piece.
-        GzDecoder::new(&packed[0][..])
-            .read_to_end(&mut early)
-            .unwrap_err();
+        GzDecoder::new(&packed[0][..]).read_to_end(&mut early).unwrap_err();
         assert_eq!(early, b"first");
         let mut all = Vec::new();
-        GzDecoder::new(&packed.concat()[..])
-            .read_to_end(&mut all)
-            .unwrap();
+        GzDecoder::new(&packed.concat()[..]).read_to_end(&mut all).unwrap();
         assert_eq!(all, b"firstsecond");
     }
 

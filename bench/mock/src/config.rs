@@ -47,11 +47,7 @@ impl MockConfig {
     /// no pace, no compression, and no bodies kept.
     pub fn tls(root: Arc<MockRoot>, names: &[&str]) -> Self {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            root: Some(root),
-            names,
-            ..Self::plain_http()
-        }
+        Self { root: Some(root), names, ..Self::plain_http() }
     }
 
     /// The same without TLS.
@@ -71,11 +67,7 @@ impl MockConfig {
     }
 
     pub(crate) fn certificate_names(&self) -> Vec<String> {
-        if self.wrong_name {
-            vec![WRONG_NAME.to_owned()]
-        } else {
-            self.names.clone()
-        }
+        if self.wrong_name { vec![WRONG_NAME.to_owned()] } else { self.names.clone() }
     }
 
     pub(crate) fn alpn(&self) -> Vec<Vec<u8>> {
@@ -117,26 +109,16 @@ impl std::fmt::Display for MockError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listen { address, source } => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {source}; choose another address or port 0"
-                )
+                write!(f, "cannot listen on {address}: {source}; choose another address or port 0")
             }
             Self::File { path, source } => {
-                write!(
-                    f,
-                    "cannot use {}: {source}; name another state folder",
-                    path.display()
-                )
+                write!(f, "cannot use {}: {source}; name another state folder", path.display())
             }
             Self::RootUnreadable => {
                 f.write_str("the mock root is not a PEM certificate; delete its state folder")
             }
             Self::Certificate(error) => {
-                write!(
-                    f,
-                    "cannot use the mock certificate: {error}; delete its state folder"
-                )
+                write!(f, "cannot use the mock certificate: {error}; delete its state folder")
             }
             Self::Tls(error) => write!(f, "cannot set up TLS: {error}; report this defect"),
         }

@@ -75,10 +75,7 @@ async fn run(arguments: Arguments) -> Result<(), MockError> {
         Some(folder) => Some(Arc::new(MockRoot::load_or_generate(folder)?)),
         None => None,
     };
-    let root_file = arguments
-        .state
-        .as_ref()
-        .map(|folder| folder.join(ROOT_FILE));
+    let root_file = arguments.state.as_ref().map(|folder| folder.join(ROOT_FILE));
     let config = MockConfig {
         listen: arguments.listen,
         root,

@@ -11,10 +11,7 @@ pub struct PseudoRandom {
 impl PseudoRandom {
     /// The stream of `seed`, at its beginning.
     pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            position_bytes: 0,
-        }
+        Self { seed, position_bytes: 0 }
     }
 
     /// Writes the next `buffer.len()` bytes of the stream.
@@ -70,9 +67,6 @@ mod tests {
     #[test]
     fn first_word_is_splitmix64() {
         // The published first output of SplitMix64 for seed 0.
-        assert_eq!(
-            PseudoRandom::new(0).take(8),
-            0xe220_a839_7b1d_cdaf_u64.to_le_bytes()
-        );
+        assert_eq!(PseudoRandom::new(0).take(8), 0xe220_a839_7b1d_cdaf_u64.to_le_bytes());
     }
 }

@@ -73,11 +73,7 @@ impl Recorder {
         let entry = Some((self.clone(), requests.len() - 1));
         drop(requests);
         self.0.changed.notify_waiters();
-        BodyRecorder {
-            entry,
-            keep_body_bytes,
-            ..BodyRecorder::digest_only()
-        }
+        BodyRecorder { entry, keep_body_bytes, ..BodyRecorder::digest_only() }
     }
 
     pub(crate) fn snapshot(&self) -> Vec<RecordedRequest> {
@@ -91,12 +87,7 @@ impl Recorder {
             tokio::pin!(changed);
             changed.as_mut().enable();
             let requests = self.snapshot();
-            if requests
-                .iter()
-                .filter(|request| request.body.sha256.is_some())
-                .count()
-                >= count
-            {
+            if requests.iter().filter(|request| request.body.sha256.is_some()).count() >= count {
                 return requests;
             }
             changed.await;
@@ -104,10 +95,7 @@ impl Recorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<RecordedRequest>> {
-        self.0
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,11 +108,7 @@ pub(crate) struct HeadRecord<'a> {
 
 impl HeadRecord<'_> {
     fn into_request(self) -> RecordedRequest {
-        let Self {
-            connection,
-            server_name,
-            head,
-        } = self;
+        let Self { connection, server_name, head } = self;
         let headers = head
             .headers
             .iter()
@@ -136,10 +120,7 @@ impl HeadRecord<'_> {
             version: head.version,
             method: head.method.to_string(),
             authority: authority(head),
-            target: head
-                .uri
-                .path_and_query()
-                .map_or_else(String::new, ToString::to_string),
+            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
             headers,
             body: RecordedBody::default(),
         }
@@ -152,9 +133,7 @@ pub(crate) fn authority(head: &Parts) -> String {
         return authority.to_string();
     }
     let host = head.headers.get(http::header::HOST);
-    host.map_or_else(String::new, |value| {
-        String::from_utf8_lossy(value.as_bytes()).into_owned()
-    })
+    host.map_or_else(String::new, |value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// Writes one request's body into the record as it arrives.
@@ -168,11 +147,7 @@ pub(crate) struct BodyRecorder {
 impl BodyRecorder {
     /// For a mock that keeps no record.
     pub(crate) fn digest_only() -> Self {
-        Self {
-            entry: None,
-            hash: Sha256::new(),
-            keep_body_bytes: 0,
-        }
+        Self { entry: None, hash: Sha256::new(), keep_body_bytes: 0 }
     }
 
     pub(crate) fn chunk(&mut self, bytes: &[u8]) {
@@ -181,8 +156,7 @@ impl BodyRecorder {
         self.change(|body| {
             body.length_bytes += bytes.len() as u64;
             let room = keep_body_bytes.saturating_sub(body.first_bytes.len());
-            body.first_bytes
-                .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            body.first_bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
         });
     }
 

@@ -40,16 +40,11 @@ impl MockRoot {
     pub fn generate() -> Result<Self, MockError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Aegis mock provider root");
+        params.distinguished_name.push(DnType::CommonName, "Aegis mock provider root");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate_pem = params.self_signed(&key)?.pem();
-        Ok(Self {
-            certificate_pem,
-            key,
-        })
+        Ok(Self { certificate_pem, key })
     }
 
     /// The root kept in `folder`; when there is none, a new one is made and kept there.
@@ -68,21 +63,14 @@ impl MockRoot {
         let key = KeyPair::from_pem(&read(&folder.join(ROOT_KEY_FILE))?)?;
         // Parsing now names the broken file now, not at the first handshake.
         Issuer::from_ca_cert_pem(&certificate_pem, &key)?;
-        Ok(Self {
-            certificate_pem,
-            key,
-        })
+        Ok(Self { certificate_pem, key })
     }
 
     /// Writes certificate and key (mode 0600) into `folder`, which is made when missing. The
     /// certificate comes last, so that a folder with a certificate is complete.
     pub fn save(&self, folder: &Path) -> Result<(), MockError> {
         fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
-        write(
-            &folder.join(ROOT_KEY_FILE),
-            &self.key.serialize_pem(),
-            0o600,
-        )?;
+        write(&folder.join(ROOT_KEY_FILE), &self.key.serialize_pem(), 0o600)?;
         write(&folder.join(ROOT_FILE), &self.certificate_pem, 0o644)
     }
 
@@ -106,9 +94,7 @@ impl MockRoot {
         let issuer = Issuer::from_ca_cert_pem(&self.certificate_pem, &self.key)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names.to_vec())?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Aegis mock provider");
+        params.distinguished_name.push(DnType::CommonName, "Aegis mock provider");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
         let leaf = params.signed_by(&key, &issuer)?;
@@ -130,18 +116,12 @@ fn read(path: &Path) -> Result<String, MockError> {
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), MockError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
-    let mut file = options
-        .open(path)
-        .map_err(|error| file_error(path, error))?;
-    file.write_all(text.as_bytes())
-        .map_err(|error| file_error(path, error))
+    let mut file = options.open(path).map_err(|error| file_error(path, error))?;
+    file.write_all(text.as_bytes()).map_err(|error| file_error(path, error))
 }
 
 fn file_error(path: &Path, source: io::Error) -> MockError {
-    MockError::File {
-        path: PathBuf::from(path),
-        source,
-    }
+    MockError::File { path: PathBuf::from(path), source }
 }
 
 #[cfg(test)]
@@ -158,10 +138,7 @@ mod tests {
         let made = MockRoot::load_or_generate(folder.path()).unwrap();
         let found = MockRoot::load_or_generate(folder.path()).unwrap();
         assert_eq!(made.pem(), found.pem());
-        let mode = fs::metadata(folder.path().join(ROOT_KEY_FILE))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(folder.path().join(ROOT_KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -69,11 +69,7 @@ impl Mock {
         });
         let acceptor = tls.map(TlsAcceptor::from);
         let accepting = tokio::spawn(accept(listener, acceptor, Arc::clone(&state)));
-        Ok(MockHandle {
-            addr,
-            state,
-            accepting,
-        })
+        Ok(MockHandle { addr, state, accepting })
     }
 }
 
@@ -167,19 +163,10 @@ struct Protocol {
 }
 
 async fn serve(transport: Transport, protocol: Protocol, number: u64, state: Arc<MockState>) {
-    let Protocol {
-        is_http2,
-        server_name,
-    } = protocol;
+    let Protocol { is_http2, server_name } = protocol;
     let (io, wire) = wire(transport);
-    let connection = Connection {
-        state,
-        number,
-        server_name,
-        is_http2,
-        wire,
-        requests: AtomicU64::new(0),
-    };
+    let connection =
+        Connection { state, number, server_name, is_http2, wire, requests: AtomicU64::new(0) };
     let connection = Arc::new(connection);
     let service = service_fn(move |request| handle(Arc::clone(&connection), request));
     // How a connection ends is the client's to judge; behaviours end it in error on purpose.
@@ -189,9 +176,7 @@ async fn serve(transport: Transport, protocol: Protocol, number: u64, state: Arc
         let _ = builder.serve_connection(TokioIo::new(io), service).await;
     } else {
         let mut builder = http1::Builder::new();
-        builder
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEAD_BYTES as usize);
+        builder.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD_BYTES as usize);
         let _ = builder.serve_connection(TokioIo::new(io), service).await;
     }
 }

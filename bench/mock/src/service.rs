@@ -94,9 +94,7 @@ pub(crate) async fn handle(
         connection: Arc::clone(&connection),
         head,
     };
-    exchange
-        .run(incoming, recorder, planned.and(routed.operation))
-        .await
+    exchange.run(incoming, recorder, planned.and(routed.operation)).await
 }
 
 impl Exchange {
@@ -131,10 +129,9 @@ impl Exchange {
             misbehave::interim_responses(wire, self.http2_stream()).await?;
         }
         let operation = match (operation, body.bytes.len() > MAX_API_BODY_BYTES) {
-            (Ok(_), true) => Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is too large.",
-            )),
+            (Ok(_), true) => {
+                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."))
+            }
             (operation, _) => operation,
         };
         self.answer(operation, &body).await
@@ -154,41 +151,22 @@ impl Exchange {
         };
         let reply = match (operation, &self.plan.answer) {
             (Err(refusal), _) => Err(refusal),
-            (
-                Ok(_),
-                Answer::Bytes {
-                    length_bytes,
-                    chunk_bytes,
-                    seed,
-                    content_length,
-                },
-            ) => {
+            (Ok(_), Answer::Bytes { length_bytes, chunk_bytes, seed, content_length }) => {
                 if *content_length {
                     insert(&mut extra, "content-length", &length_bytes.to_string());
                 }
                 let pieces = body::pseudo_random(*seed, *length_bytes, *chunk_bytes);
                 return Ok(self.respond_streamed(pieces, extra, Trailers::default()));
             }
-            (
-                Ok(_),
-                Answer::Status {
-                    code,
-                    retry_after,
-                    should_retry,
-                },
-            ) => {
-                for (name, value) in [
-                    ("retry-after", retry_after),
-                    ("x-should-retry", should_retry),
-                ] {
+            (Ok(_), Answer::Status { code, retry_after, should_retry }) => {
+                for (name, value) in
+                    [("retry-after", retry_after), ("x-should-retry", should_retry)]
+                {
                     if let Some(value) = value {
                         insert(&mut extra, name, value);
                     }
                 }
-                Err(Refusal::new(
-                    *code,
-                    format!("The mock answers {} on demand.", code.as_u16()),
-                ))
+                Err(Refusal::new(*code, format!("The mock answers {} on demand.", code.as_u16())))
             }
             (Ok(_), Answer::Redirect { code, location }) => {
                 insert(&mut extra, "location", location);
@@ -202,11 +180,7 @@ impl Exchange {
     }
 
     async fn send(self, reply: Reply, extra: HeaderMap) -> Result<Response<MockBody>, Ended> {
-        let Reply {
-            status,
-            content_type,
-            payload,
-        } = reply;
+        let Reply { status, content_type, payload } = reply;
         let config = &self.connection.state.config;
         let mut headers = self.headers(content_type, extra);
         let (pieces, length_bytes) = match payload {
@@ -272,11 +246,7 @@ impl Exchange {
         }
         if let Some(ending) = self.plan.ending {
             let Connection { wire, is_http2, .. } = &*self.connection;
-            let cut = Cut {
-                ending,
-                wire: wire.clone(),
-                is_http2: *is_http2,
-            };
+            let cut = Cut { ending, wire: wire.clone(), is_http2: *is_http2 };
             pieces = body::cut(pieces, cut);
         }
         if self.plan.trailers {
@@ -331,22 +301,14 @@ async fn read(mut incoming: Incoming, mut recorder: BodyRecorder) -> Result<Body
             bytes.extend_from_slice(&data[..data.len().min(room)]);
         }
     }
-    Ok(Body {
-        bytes,
-        digest: recorder.finish(),
-    })
+    Ok(Body { bytes, digest: recorder.finish() })
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let fields = headers.get_all(header::ACCEPT_ENCODING);
-    let mut codings = fields
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| {
-            value
-                .split(',')
-                .map(|coding| coding.split(';').next().unwrap_or("").trim())
-        });
+    let mut codings = fields.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| {
+        value.split(',').map(|coding| coding.split(';').next().unwrap_or("").trim())
+    });
     codings.any(|coding| coding.eq_ignore_ascii_case("gzip"))
 }
 

@@ -89,10 +89,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn gone() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::ConnectionAborted,
-        "the mock ended this connection",
-    )
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the mock ended this connection")
 }
 
 impl WireHandle {

@@ -52,10 +52,7 @@ async fn what_arrives_is_recorded_exactly() {
         let response = provider.send(version, request.unwrap()).await.unwrap();
         let sent = say_hi().to_string();
         let digest: [u8; 32] = Sha256::digest(&sent).into();
-        assert_eq!(
-            response.headers()[REQUEST_DIGEST_HEADER],
-            hex::encode(digest).as_str()
-        );
+        assert_eq!(response.headers()[REQUEST_DIGEST_HEADER], hex::encode(digest).as_str());
         let record = provider.mock.wait_recorded(index + 1).await.pop().unwrap();
         assert_eq!(record.target, "/v1/chat/completions?a=%41&&b=%c3%28");
         assert_eq!((record.method.as_str(), record.version), ("POST", version));
@@ -63,10 +60,7 @@ async fn what_arrives_is_recorded_exactly() {
         assert_eq!(record.server_name.as_deref(), Some(OPENAI));
         assert_eq!(record.connection, index as u64 + 1);
         assert_eq!(record.header_values("X-Thing"), [b"one", b"two"]);
-        assert_eq!(
-            record.header_values("x-other"),
-            ["caf\u{e9} \t x".as_bytes()]
-        );
+        assert_eq!(record.header_values("x-other"), ["caf\u{e9} \t x".as_bytes()]);
         assert_eq!(record.body.sha256, Some(digest));
         assert_eq!(record.body.length_bytes, sent.len() as u64);
         assert_eq!(record.body.first_bytes, &sent.as_bytes()[..8]);
@@ -82,10 +76,7 @@ async fn echo_streams_the_request_back() {
         let request = behaving("echo").header("te", "trailers");
         let request = request.body(Full::new(Bytes::from(sent.clone()))).unwrap();
         let response = provider.send(version, request).await.unwrap();
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/octet-stream"
-        );
+        assert_eq!(response.headers()["content-type"], "application/octet-stream");
         let collected = response.into_body().collect().await.unwrap();
         let trailers = collected.trailers().unwrap();
         assert_eq!(trailers[REQUEST_DIGEST_HEADER], digest.as_str());
@@ -114,19 +105,13 @@ async fn status_and_redirect_are_as_asked() {
     let provider = Provider::start().await;
     let request = behaving("status;code=503;retry-after=7;should-retry=false");
     let (head, answer) = provider.json(request.body(Full::default()).unwrap()).await;
-    assert_eq!(
-        (head.status.as_u16(), &head.headers["retry-after"]),
-        (503, &"7".parse().unwrap())
-    );
+    assert_eq!((head.status.as_u16(), &head.headers["retry-after"]), (503, &"7".parse().unwrap()));
     assert_eq!(head.headers["x-should-retry"], "false");
     assert_eq!(answer["error"]["type"], "server_error");
     let request = behaving("redirect;location=https://elsewhere.aegis.test/x?a=b;code=302");
     let (head, _) = provider.json(request.body(Full::default()).unwrap()).await;
     assert_eq!(head.status, 302);
-    assert_eq!(
-        head.headers["location"],
-        "https://elsewhere.aegis.test/x?a=b"
-    );
+    assert_eq!(head.headers["location"], "https://elsewhere.aegis.test/x?a=b");
 }
 
 #[tokio::test]
@@ -141,16 +126,9 @@ async fn reset_breaks_the_body_off() {
             let (bytes, clean) = drain(response).await;
             assert!(!clean, "{version:?}");
             // A TCP reset may overtake bytes that the client's TLS has not handed on yet.
-            let arrived = if version == Version::HTTP_2 {
-                count
-            } else {
-                bytes.len()
-            };
+            let arrived = if version == Version::HTTP_2 { count } else { bytes.len() };
             assert!(arrived <= count);
-            assert!(
-                bytes == PseudoRandom::new(0).take(arrived),
-                "{version:?} {count}"
-            );
+            assert!(bytes == PseudoRandom::new(0).take(arrived), "{version:?} {count}");
         }
     }
 }
@@ -189,9 +167,7 @@ async fn early_close_and_endless_header_give_no_answer() {
 async fn a_huge_header_arrives() {
     let provider = Provider::start().await;
     for version in VERSIONS {
-        let request = behaving("header;bytes=65536")
-            .body(body(&say_hi()))
-            .unwrap();
+        let request = behaving("header;bytes=65536").body(body(&say_hi())).unwrap();
         let response = provider.send(version, request).await.unwrap();
         assert_eq!(response.headers()["x-mock-huge"].len(), 65_536);
     }
@@ -201,18 +177,13 @@ async fn a_huge_header_arrives() {
 async fn an_unfinished_body_is_not_a_clean_end() {
     let provider = Provider::start().await;
     for version in VERSIONS {
-        let request = behaving("eof-without-close-notify")
-            .body(body(&say_hi()))
-            .unwrap();
+        let request = behaving("eof-without-close-notify").body(body(&say_hi())).unwrap();
         let response = provider.send(version, request).await.unwrap();
         assert!(!response.headers().contains_key("content-length"));
         let (bytes, clean) = drain(response).await;
         assert!(!clean, "{version:?}");
         // All bytes are there: only the missing close_notify tells that the end is not the end.
-        assert!(
-            serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(),
-            "{version:?}"
-        );
+        assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(), "{version:?}");
     }
 }
 
@@ -241,18 +212,9 @@ async fn interim_responses_come_before_the_answer() {
 #[tokio::test]
 async fn response_headers_are_added() {
     let provider = Provider::start().await;
-    let request = behaving("hop-headers, aegis-headers")
-        .body(body(&say_hi()))
-        .unwrap();
+    let request = behaving("hop-headers, aegis-headers").body(body(&say_hi())).unwrap();
     let response = provider.send(Version::HTTP_11, request).await.unwrap();
-    for name in [
-        "connection",
-        "keep-alive",
-        "x-mock-hop",
-        "te",
-        "upgrade",
-        "aegis-foo",
-    ] {
+    for name in ["connection", "keep-alive", "x-mock-hop", "te", "upgrade", "aegis-foo"] {
         assert!(response.headers().contains_key(name), "{name}");
     }
 }
@@ -261,16 +223,10 @@ async fn response_headers_are_added() {
 async fn trailers_follow_the_body() {
     let provider = Provider::start().await;
     for version in VERSIONS {
-        let request = behaving("trailers")
-            .header("te", "trailers")
-            .body(body(&say_hi()));
+        let request = behaving("trailers").header("te", "trailers").body(body(&say_hi()));
         let response = provider.send(version, request.unwrap()).await.unwrap();
         let collected = response.into_body().collect().await.unwrap();
-        assert_eq!(
-            collected.trailers().unwrap()["x-mock-trailer"],
-            "last",
-            "{version:?}"
-        );
+        assert_eq!(collected.trailers().unwrap()["x-mock-trailer"], "last", "{version:?}");
     }
 }
 
@@ -279,50 +235,34 @@ async fn streams_come_in_crlf_and_in_single_bytes() {
     let provider = Provider::start().await;
     let mut streamed = say_hi();
     streamed["stream"] = json!(true);
-    let plain = post(OPENAI, "/v1/chat/completions")
-        .body(body(&streamed))
-        .unwrap();
+    let plain = post(OPENAI, "/v1/chat/completions").body(body(&streamed)).unwrap();
     let plain = provider.text(Version::HTTP_11, plain).await;
     let request = behaving("crlf, split;n=1").body(body(&streamed)).unwrap();
-    let mut response = provider
-        .send(Version::HTTP_2, request)
-        .await
-        .unwrap()
-        .into_body();
+    let mut response = provider.send(Version::HTTP_2, request).await.unwrap().into_body();
     let mut bytes = Vec::new();
     while let Some(frame) = response.frame().await {
         let data = frame.unwrap().into_data().unwrap();
         assert!(data.len() <= 1);
         bytes.extend(data);
     }
-    assert_eq!(
-        String::from_utf8(bytes).unwrap(),
-        plain.replace('\n', "\r\n")
-    );
+    assert_eq!(String::from_utf8(bytes).unwrap(), plain.replace('\n', "\r\n"));
 }
 
 #[tokio::test]
 async fn gzip_needs_configuration_and_acceptance() {
     let packed = Provider::with(|config| config.gzip = true).await;
     let plain = Provider::start().await;
-    for (provider, accepts, expected) in [
-        (&packed, "deflate, GZIP;q=0.5", true),
-        (&packed, "br", false),
-        (&plain, "gzip", false),
-    ] {
+    for (provider, accepts, expected) in
+        [(&packed, "deflate, GZIP;q=0.5", true), (&packed, "br", false), (&plain, "gzip", false)]
+    {
         let request = post(OPENAI, "/v1/chat/completions").header("accept-encoding", accepts);
         let request = request.body(body(&say_hi())).unwrap();
         let response = provider.send(Version::HTTP_11, request).await.unwrap();
-        assert_eq!(
-            response.headers().contains_key("content-encoding"),
-            expected
-        );
+        assert_eq!(response.headers().contains_key("content-encoding"), expected);
         let (bytes, _) = drain(response).await;
         let mut text = String::new();
         if expected {
-            GzDecoder::new(&bytes[..])
-                .read_to_string(&mut text)
-                .unwrap();
+            GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
         } else {
             text = String::from_utf8(bytes).unwrap();
         }

@@ -21,9 +21,7 @@ fn start(arguments: &[&str]) -> (Child, Value) {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     (child, serde_json::from_str(&line).unwrap())
 }
 
@@ -58,11 +56,7 @@ fn plain_http_takes_prefixes() {
 fn bad_arguments_and_a_taken_port_have_their_codes() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aegis-mock"));
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        command.args(arguments).stdin(Stdio::null()).output().unwrap()
     };
     assert_eq!(run(&["--no-such-flag"]).status.code(), Some(2));
     assert_eq!(run(&[]).status.code(), Some(2));

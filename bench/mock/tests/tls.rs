@@ -34,17 +34,8 @@ async fn another_root_is_not_trusted() {
 async fn http1_only_does_not_take_h2() {
     let provider = Provider::with(|config| config.http1_only = true).await;
     assert!(provider.tls(OPENAI, Version::HTTP_2).await.is_err());
-    let request = post(OPENAI, "/v1/chat/completions")
-        .body(body(&say_hi()))
-        .unwrap();
-    assert_eq!(
-        provider
-            .send(Version::HTTP_11, request)
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    let request = post(OPENAI, "/v1/chat/completions").body(body(&say_hi())).unwrap();
+    assert_eq!(provider.send(Version::HTTP_11, request).await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -64,13 +55,7 @@ async fn shutdown_ends_connections_and_the_listener() {
     let provider = Provider::start().await;
     let mut tls = provider.tls(OPENAI, Version::HTTP_11).await.unwrap();
     let addr = provider.mock.addr();
-    assert_eq!(
-        (
-            provider.mock.connections(),
-            provider.mock.failed_handshakes()
-        ),
-        (1, 0)
-    );
+    assert_eq!((provider.mock.connections(), provider.mock.failed_handshakes()), (1, 0));
     provider.mock.shutdown().await;
     let mut byte = [0];
     assert!(tls.read_exact(&mut byte).await.is_err());
@@ -80,9 +65,7 @@ async fn shutdown_ends_connections_and_the_listener() {
 #[tokio::test]
 async fn nothing_is_kept_without_a_record() {
     let provider = Provider::with(|config| config.record = false).await;
-    let request = post(OPENAI, "/v1/chat/completions")
-        .body(body(&say_hi()))
-        .unwrap();
+    let request = post(OPENAI, "/v1/chat/completions").body(body(&say_hi())).unwrap();
     let response = provider.send(Version::HTTP_2, request).await.unwrap();
     assert!(response.headers().contains_key("x-mock-request-sha256"));
     assert!(provider.mock.recorded().is_empty());

@@ -22,9 +22,7 @@ use super::prompt::pieces;
 /// The signature of a thinking block. A block that comes back in a later request must carry it
 /// unchanged, as with the real API.
 pub fn thinking_signature(thinking: &str) -> String {
-    let digest = Sha256::new()
-        .chain_update("aegis-mock thinking")
-        .chain_update(thinking);
+    let digest = Sha256::new().chain_update("aegis-mock thinking").chain_update(thinking);
     STANDARD.encode(digest.finalize())
 }
 
@@ -43,15 +41,12 @@ pub(super) fn messages(request: &Value, knobs: &Knobs) -> Result<Reply, Refusal>
 /// Counts all input, in the cache or not.
 pub(super) fn count(request: &Value) -> Result<Reply, Refusal> {
     model_of(request)?;
-    Ok(Reply::json(
-        &json!({"input_tokens": prompt(request)?.counts().input()}),
-    ))
+    Ok(Reply::json(&json!({"input_tokens": prompt(request)?.counts().input()})))
 }
 
 fn prompt(request: &Value) -> Result<Prompt, Refusal> {
-    let messages = request["messages"]
-        .as_array()
-        .ok_or_else(|| Refusal::bad("messages: Field required"))?;
+    let messages =
+        request["messages"].as_array().ok_or_else(|| Refusal::bad("messages: Field required"))?;
     let mut prompt = Prompt::default();
     for block in blocks(&request["system"]) {
         prompt.background(block.text, block.cache);
@@ -109,12 +104,7 @@ fn blocks(content: &Value) -> Vec<Block<'_>> {
         Value::Array(parts) => parts
             .iter()
             .filter(|part| part["type"] == json!("text"))
-            .filter_map(|part| {
-                Some(Block {
-                    text: part["text"].as_str()?,
-                    cache: cache(part),
-                })
-            })
+            .filter_map(|part| Some(Block { text: part["text"].as_str()?, cache: cache(part) }))
             .collect(),
         _ => Vec::new(),
     }
@@ -123,11 +113,7 @@ fn blocks(content: &Value) -> Vec<Block<'_>> {
 fn cache(part: &Value) -> Option<Cache> {
     part["cache_control"].as_object()?;
     let hour = part["cache_control"]["ttl"] == json!("1h");
-    Some(if hour {
-        Cache::Write1Hour
-    } else {
-        Cache::Write5Minutes
-    })
+    Some(if hour { Cache::Write1Hour } else { Cache::Write5Minutes })
 }
 
 struct Message<'a> {
@@ -183,22 +169,16 @@ impl Message<'_> {
             events.push("message_delta", self.delta(Value::Null, 1));
         }
         let stop = json!(self.stop_reason());
-        events.push(
-            "message_delta",
-            self.delta(stop, self.turn.counts.output_with_thinking()),
-        );
+        events.push("message_delta", self.delta(stop, self.turn.counts.output_with_thinking()));
         events.push("message_stop", json!({}));
         events.0
     }
 
     fn output_block(&self, events: &mut Events, index: u64) {
         let (empty, kind, field, text) = match &self.turn.output {
-            Output::Text(text) => (
-                json!({"type": "text", "text": ""}),
-                "text_delta",
-                "text",
-                text.clone(),
-            ),
+            Output::Text(text) => {
+                (json!({"type": "text", "text": ""}), "text_delta", "text", text.clone())
+            }
             Output::Call { name, arguments } => (
                 json!({"type": "tool_use", "id": self.call_id(), "name": name, "input": {}}),
                 "input_json_delta",
@@ -206,10 +186,7 @@ impl Message<'_> {
                 arguments.to_string(),
             ),
         };
-        events.push(
-            "content_block_start",
-            json!({"index": index, "content_block": empty}),
-        );
+        events.push("content_block_start", json!({"index": index, "content_block": empty}));
         events.push("ping", json!({}));
         for piece in pieces(&text) {
             events.delta(index, json!({"type": kind, field: piece}));
@@ -261,26 +238,17 @@ impl Events {
     }
 
     fn delta(&mut self, index: u64, delta: Value) {
-        self.push(
-            "content_block_delta",
-            json!({"index": index, "delta": delta}),
-        );
+        self.push("content_block_delta", json!({"index": index, "delta": delta}));
     }
 
     fn thinking_block(&mut self, index: u64, text: &str) {
         let empty = json!({"type": "thinking", "thinking": "", "signature": ""});
-        self.push(
-            "content_block_start",
-            json!({"index": index, "content_block": empty}),
-        );
+        self.push("content_block_start", json!({"index": index, "content_block": empty}));
         for piece in pieces(text) {
             self.delta(index, json!({"type": "thinking_delta", "thinking": piece}));
         }
         let signature = thinking_signature(text);
-        self.delta(
-            index,
-            json!({"type": "signature_delta", "signature": signature}),
-        );
+        self.delta(index, json!({"type": "signature_delta", "signature": signature}));
         self.push("content_block_stop", json!({"index": index}));
     }
 }

@@ -16,16 +16,10 @@ use super::prompt::pieces;
 
 pub(super) fn generate(request: &Value, model: &str, knobs: &Knobs) -> Result<Reply, Refusal> {
     let turn = prompt(request)?.into_turn(model.to_owned(), knobs);
-    let parts = thought(&turn)
-        .into_iter()
-        .chain([output_part(&turn.output)])
-        .collect();
+    let parts = thought(&turn).into_iter().chain([output_part(&turn.output)]).collect();
     let whole = response(&turn, knobs, parts, true);
     // The real API indents its whole answers.
-    Ok(Reply::whole(
-        http::StatusCode::OK,
-        format!("{whole:#}\n").into_bytes(),
-    ))
+    Ok(Reply::whole(http::StatusCode::OK, format!("{whole:#}\n").into_bytes()))
 }
 
 /// A stream is server-sent events with `alt=sse`, else one JSON array.
@@ -69,15 +63,10 @@ pub(super) fn count(request: &Value) -> Result<Reply, Refusal> {
 }
 
 fn prompt(request: &Value) -> Result<Prompt, Refusal> {
-    let contents = request["contents"]
-        .as_array()
-        .ok_or_else(|| Refusal::bad("contents is not specified"))?;
+    let contents =
+        request["contents"].as_array().ok_or_else(|| Refusal::bad("contents is not specified"))?;
     let mut prompt = Prompt::default();
-    for part in field(request, "systemInstruction")["parts"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
+    for part in field(request, "systemInstruction")["parts"].as_array().into_iter().flatten() {
         prompt.background(part["text"].as_str().unwrap_or(""), None);
     }
     for content in contents {
@@ -126,11 +115,7 @@ fn add_part(prompt: &mut Prompt, part: &Value, model: bool) {
 
 fn offer_tools(prompt: &mut Prompt, request: &Value) {
     for tool in request["tools"].as_array().into_iter().flatten() {
-        for function in field(tool, "functionDeclarations")
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for function in field(tool, "functionDeclarations").as_array().into_iter().flatten() {
             let parameters = match field(function, "parametersJsonSchema") {
                 Value::Null => &function["parameters"],
                 schema => schema,
@@ -141,8 +126,7 @@ fn offer_tools(prompt: &mut Prompt, request: &Value) {
 }
 
 fn thought(turn: &Turn) -> Option<Value> {
-    turn.thinking
-        .map(|text| json!({"text": text, "thought": true}))
+    turn.thinking.map(|text| json!({"text": text, "thought": true}))
 }
 
 fn output_part(output: &Output) -> Value {

@@ -63,11 +63,7 @@ impl Reply {
     }
 
     fn whole(status: StatusCode, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            content_type: "application/json",
-            payload: Payload::Whole(body),
-        }
+        Self { status, content_type: "application/json", payload: Payload::Whole(body) }
     }
 
     fn events(events: Vec<Vec<u8>>) -> Self {
@@ -88,17 +84,11 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn bad(message: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            message: message.into(),
-        }
+        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
+        Self { status, message: message.into() }
     }
 }
 

@@ -18,19 +18,13 @@ use super::prompt::pieces;
 
 pub(super) fn answer(request: &Value, provider: Provider, knobs: &Knobs) -> Result<Reply, Refusal> {
     let turn = prompt(request)?.into_turn(model_of(request)?, knobs);
-    let chat = Chat {
-        turn: &turn,
-        provider,
-        knobs,
-    };
+    let chat = Chat { turn: &turn, provider, knobs };
     if request["stream"] != json!(true) {
         return Ok(Reply::json(&chat.completion()));
     }
     let include_usage = request["stream_options"]["include_usage"] == json!(true);
     // OpenRouter tells usage in every stream.
-    Ok(Reply::events(
-        chat.stream(include_usage || provider == Provider::OpenRouter),
-    ))
+    Ok(Reply::events(chat.stream(include_usage || provider == Provider::OpenRouter)))
 }
 
 fn prompt(request: &Value) -> Result<Prompt, Refusal> {
@@ -49,10 +43,7 @@ fn prompt(request: &Value) -> Result<Prompt, Refusal> {
     }
     if request["tool_choice"] != json!("none") {
         for tool in request["tools"].as_array().into_iter().flatten() {
-            prompt.offer(
-                tool["function"]["name"].as_str(),
-                &tool["function"]["parameters"],
-            );
+            prompt.offer(tool["function"]["name"].as_str(), &tool["function"]["parameters"]);
         }
     }
     prompt.thinking = request["reasoning_effort"].is_string() || request["reasoning"].is_object();
@@ -63,10 +54,7 @@ fn prompt(request: &Value) -> Result<Prompt, Refusal> {
 pub(super) fn texts(content: &Value) -> Vec<&str> {
     match content {
         Value::String(text) => vec![text],
-        Value::Array(parts) => parts
-            .iter()
-            .filter_map(|part| part["text"].as_str())
-            .collect(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
         _ => Vec::new(),
     }
 }
@@ -136,10 +124,9 @@ impl Chat<'_> {
 
     fn deltas(&self) -> Vec<Value> {
         match &self.turn.output {
-            Output::Text(text) => pieces(text)
-                .into_iter()
-                .map(|piece| json!({"content": piece}))
-                .collect(),
+            Output::Text(text) => {
+                pieces(text).into_iter().map(|piece| json!({"content": piece})).collect()
+            }
             Output::Call { name, arguments } => {
                 let mut deltas = vec![json!({"tool_calls": [{
                     "index": 0, "id": self.call_id(), "type": "function",

@@ -46,10 +46,7 @@ fn embed(text: &str, as_base64: bool) -> Value {
     if !as_base64 {
         return json!(vector);
     }
-    let bytes: Vec<u8> = vector
-        .iter()
-        .flat_map(|number| number.to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
     json!(STANDARD.encode(bytes))
 }
 
@@ -64,10 +61,9 @@ pub(super) fn models(provider: Provider, id: Option<&str>) -> Result<Reply, Refu
     match id {
         None => Ok(Reply::json(&listing(provider, names))),
         Some(id) if names.contains(&id) => Ok(Reply::json(&model(provider, id))),
-        Some(id) => Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            format!("The model '{id}' does not exist."),
-        )),
+        Some(id) => {
+            Err(Refusal::new(StatusCode::NOT_FOUND, format!("The model '{id}' does not exist.")))
+        }
     }
 }
 

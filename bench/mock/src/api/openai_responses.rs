@@ -18,11 +18,7 @@ use super::prompt::pieces;
 
 pub(super) fn answer(request: &Value, knobs: &Knobs) -> Result<Reply, Refusal> {
     let turn = prompt(request)?.into_turn(model_of(request)?, knobs);
-    let answer = Answer {
-        turn: &turn,
-        request,
-        knobs,
-    };
+    let answer = Answer { turn: &turn, request, knobs };
     if request["stream"] == json!(true) {
         return Ok(Reply::events(answer.stream()));
     }
@@ -38,9 +34,7 @@ fn prompt(request: &Value) -> Result<Prompt, Refusal> {
         Value::String(text) => prompt.foreground(text, None, false),
         Value::Array(items) => items.iter().for_each(|item| add_item(&mut prompt, item)),
         _ => {
-            return Err(Refusal::bad(
-                "The field 'input' is missing or of a wrong type.",
-            ));
+            return Err(Refusal::bad("The field 'input' is missing or of a wrong type."));
         }
     }
     if request["tool_choice"] != json!("none") {
@@ -102,10 +96,7 @@ impl Answer<'_> {
 
     fn items(&self, status: &str) -> Vec<Value> {
         let thinking = self.turn.thinking.map(|text| self.reasoning_item(text));
-        thinking
-            .into_iter()
-            .chain([self.output_item(status)])
-            .collect()
+        thinking.into_iter().chain([self.output_item(status)]).collect()
     }
 
     fn reasoning_item(&self, text: &str) -> Value {
@@ -132,24 +123,14 @@ impl Answer<'_> {
     }
 
     fn item_id(&self) -> String {
-        let kind = if matches!(self.turn.output, Output::Text(_)) {
-            "msg"
-        } else {
-            "fc"
-        };
+        let kind = if matches!(self.turn.output, Output::Text(_)) { "msg" } else { "fc" };
         format!("{kind}_mock{}", self.knobs.id)
     }
 
     fn stream(&self) -> Vec<Vec<u8>> {
         let mut events = Events::default();
-        events.push(
-            "response.created",
-            json!({"response": self.response("in_progress")}),
-        );
-        events.push(
-            "response.in_progress",
-            json!({"response": self.response("in_progress")}),
-        );
+        events.push("response.created", json!({"response": self.response("in_progress")}));
+        events.push("response.in_progress", json!({"response": self.response("in_progress")}));
         let mut index = 0;
         if let Some(text) = self.turn.thinking {
             let item = self.reasoning_item(text);
@@ -159,32 +140,17 @@ impl Answer<'_> {
             events.item("response.output_item.done", index, item);
             index += 1;
         }
-        events.item(
-            "response.output_item.added",
-            index,
-            self.output_item("in_progress"),
-        );
+        events.item("response.output_item.added", index, self.output_item("in_progress"));
         match &self.turn.output {
             Output::Text(text) => self.text_events(&mut events, index, text),
             Output::Call { arguments, .. } => {
                 self.call_events(&mut events, index, &arguments.to_string());
             }
         }
-        events.item(
-            "response.output_item.done",
-            index,
-            self.output_item("completed"),
-        );
-        let repeats = if self.knobs.usage == UsageMode::Twice {
-            2
-        } else {
-            1
-        };
+        events.item("response.output_item.done", index, self.output_item("completed"));
+        let repeats = if self.knobs.usage == UsageMode::Twice { 2 } else { 1 };
         for _ in 0..repeats {
-            events.push(
-                "response.completed",
-                json!({"response": self.response("completed")}),
-            );
+            events.push("response.completed", json!({"response": self.response("completed")}));
         }
         events.0
     }
@@ -196,22 +162,13 @@ impl Answer<'_> {
             extra["content_index"] = json!(0);
             extra
         };
-        events.push(
-            "response.content_part.added",
-            place(json!({"part": part("")})),
-        );
+        events.push("response.content_part.added", place(json!({"part": part("")})));
         for piece in pieces(text) {
             let delta = json!({"delta": piece, "logprobs": []});
             events.push("response.output_text.delta", place(delta));
         }
-        events.push(
-            "response.output_text.done",
-            place(json!({"text": text, "logprobs": []})),
-        );
-        events.push(
-            "response.content_part.done",
-            place(json!({"part": part(text)})),
-        );
+        events.push("response.output_text.done", place(json!({"text": text, "logprobs": []})));
+        events.push("response.content_part.done", place(json!({"part": part(text)})));
     }
 
     fn call_events(&self, events: &mut Events, index: u64, arguments: &str) {

@@ -129,10 +129,7 @@ impl Prompt {
     pub(crate) fn offer(&mut self, name: Option<&str>, parameters: &Value) {
         if let (Some(name), None) = (name, &self.tool) {
             let name = name.to_owned();
-            self.tool = Some(Tool {
-                name,
-                parameters: parameters.clone(),
-            });
+            self.tool = Some(Tool { name, parameters: parameters.clone() });
         }
     }
 
@@ -142,13 +139,7 @@ impl Prompt {
 
     /// The answer to this prompt.
     pub(crate) fn into_turn(self, model: String, knobs: &Knobs) -> Turn {
-        let Self {
-            mut counts,
-            last_text,
-            tool,
-            last_is_tool_result,
-            thinking,
-        } = self;
+        let Self { mut counts, last_text, tool, last_is_tool_result, thinking } = self;
         let output = match tool {
             Some(Tool { name, parameters }) if !last_is_tool_result => {
                 let arguments = arguments(&parameters, &last_text);
@@ -163,12 +154,7 @@ impl Prompt {
         };
         let thinking = (thinking || knobs.thinking).then_some(THINKING_TEXT);
         counts.thinking = thinking.map_or(0, count_tokens);
-        Turn {
-            model,
-            thinking,
-            output,
-            counts,
-        }
+        Turn { model, thinking, output, counts }
     }
 }
 
@@ -185,9 +171,7 @@ fn arguments(schema: &Value, last_text: &str) -> Value {
     let mut object = Map::new();
     let required = schema["required"].as_array().map_or(&[][..], Vec::as_slice);
     for name in required.iter().filter_map(Value::as_str) {
-        let kind = schema["properties"][name]["type"]
-            .as_str()
-            .unwrap_or("string");
+        let kind = schema["properties"][name]["type"].as_str().unwrap_or("string");
         let value = match kind.to_ascii_lowercase().as_str() {
             "number" | "integer" => json!(1),
             "boolean" => json!(true),
@@ -206,9 +190,7 @@ pub(crate) fn pieces(text: &str) -> Vec<&str> {
     let mut rest = text;
     while !rest.is_empty() {
         let word = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        let space = rest[word..]
-            .find(|c: char| !c.is_whitespace())
-            .unwrap_or(rest.len() - word);
+        let space = rest[word..].find(|c: char| !c.is_whitespace()).unwrap_or(rest.len() - word);
         let (piece, after) = rest.split_at(word + space);
         pieces.push(piece);
         rest = after;

@@ -45,21 +45,15 @@ pub(crate) struct Route {
 /// none, by the path. With `prefixed`, the first path segment names the provider instead.
 pub(crate) fn route(head: &Parts, authority: &str, prefixed: bool) -> Route {
     let full = head.uri.path();
-    let (named, path) = if prefixed {
-        split_prefix(full)
-    } else {
-        (provider_of_authority(authority), full)
-    };
+    let (named, path) =
+        if prefixed { split_prefix(full) } else { (provider_of_authority(authority), full) };
     let provider = named.unwrap_or_else(|| provider_of_path(path, &head.headers));
     let found = operation(provider, &head.method, path, head.uri.query().unwrap_or(""));
     let operation = found.ok_or_else(|| {
         let message = format!("Unknown request URL: {} {full}.", head.method);
         Refusal::new(StatusCode::NOT_FOUND, message)
     });
-    Route {
-        provider,
-        operation,
-    }
+    Route { provider, operation }
 }
 
 fn split_prefix(path: &str) -> (Option<Provider>, &str) {
@@ -96,11 +90,7 @@ fn provider_of_path(path: &str, headers: &HeaderMap) -> Provider {
     let anthropic = path.starts_with("/v1/messages")
         || headers.contains_key("anthropic-version")
         || headers.contains_key("x-api-key");
-    if anthropic {
-        Provider::Anthropic
-    } else {
-        Provider::OpenAi
-    }
+    if anthropic { Provider::Anthropic } else { Provider::OpenAi }
 }
 
 fn operation(provider: Provider, method: &Method, path: &str, query: &str) -> Option<Operation> {
@@ -138,10 +128,7 @@ fn models(provider: Provider, path: &str) -> Option<Operation> {
         return Some(Operation::Models { provider, id: None });
     }
     let id = rest.strip_prefix('/').filter(|id| !id.is_empty())?;
-    Some(Operation::Models {
-        provider,
-        id: Some(id.to_owned()),
-    })
+    Some(Operation::Models { provider, id: Some(id.to_owned()) })
 }
 
 fn gemini(path: &str, query: &str) -> Option<Operation> {
@@ -170,25 +157,15 @@ pub(crate) fn check_credential(
         let message = "You didn't provide an API key in this API's own form.";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
     }
-    if given
-        .iter()
-        .all(|value| keys.iter().any(|key| key.as_bytes() == value.as_slice()))
-    {
+    if given.iter().all(|value| keys.iter().any(|key| key.as_bytes() == value.as_slice())) {
         return Ok(());
     }
-    Err(Refusal::new(
-        StatusCode::UNAUTHORIZED,
-        "Incorrect API key provided.",
-    ))
+    Err(Refusal::new(StatusCode::UNAUTHORIZED, "Incorrect API key provided."))
 }
 
 fn credentials(provider: Provider, head: &Parts) -> Vec<Vec<u8>> {
     let fields = |name: &str| {
-        head.headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.as_bytes().to_vec())
-            .collect::<Vec<_>>()
+        head.headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>()
     };
     let bearer = || {
         // A scheme other than Bearer stays as it is and so equals no key.
@@ -196,10 +173,7 @@ fn credentials(provider: Provider, head: &Parts) -> Vec<Vec<u8>> {
             Some(token) => token.to_vec(),
             None => value,
         };
-        fields("authorization")
-            .into_iter()
-            .map(strip)
-            .collect::<Vec<_>>()
+        fields("authorization").into_iter().map(strip).collect::<Vec<_>>()
     };
     match provider {
         Provider::OpenAi | Provider::OpenRouter => bearer(),
@@ -210,9 +184,7 @@ fn credentials(provider: Provider, head: &Parts) -> Vec<Vec<u8>> {
 
 fn query_keys(head: &Parts) -> Vec<Vec<u8>> {
     let query = head.uri.query().unwrap_or("");
-    let keys = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("key="));
+    let keys = query.split('&').filter_map(|pair| pair.strip_prefix("key="));
     keys.map(|key| key.as_bytes().to_vec()).collect()
 }
 
@@ -240,11 +212,7 @@ mod tests {
             ("api.anthropic.com:443", Provider::Anthropic),
             ("127.0.0.1:1", Provider::OpenAi),
         ] {
-            assert_eq!(
-                route(&head, authority, false).provider,
-                provider,
-                "{authority}"
-            );
+            assert_eq!(route(&head, authority, false).provider, provider, "{authority}");
         }
     }
 
@@ -260,10 +228,7 @@ mod tests {
         let head = head("POST", "/openrouter/api/v1/chat/completions", &[]);
         let routed = route(&head, "127.0.0.1:1", true);
         let provider = Provider::OpenRouter;
-        assert_eq!(
-            routed.operation.unwrap(),
-            Operation::ChatCompletions { provider }
-        );
+        assert_eq!(routed.operation.unwrap(), Operation::ChatCompletions { provider });
     }
 
     #[test]
@@ -274,27 +239,11 @@ mod tests {
         };
         let bearer = ("authorization", "Bearer sk-made-up-a");
         assert!(check(Provider::OpenAi, "/", &[bearer]));
-        assert!(check(
-            Provider::Anthropic,
-            "/",
-            &[bearer, ("x-api-key", "sk-made-up-b")]
-        ));
-        assert!(!check(
-            Provider::Anthropic,
-            "/",
-            &[bearer, ("x-api-key", "wrong")]
-        ));
+        assert!(check(Provider::Anthropic, "/", &[bearer, ("x-api-key", "sk-made-up-b")]));
+        assert!(!check(Provider::Anthropic, "/", &[bearer, ("x-api-key", "wrong")]));
         assert!(check(Provider::Gemini, "/?alt=sse&key=sk-made-up-a", &[]));
         assert!(!check(Provider::Gemini, "/", &[bearer]));
-        assert!(!check(
-            Provider::OpenAi,
-            "/",
-            &[("authorization", "Basic sk-made-up-a")]
-        ));
-        assert!(!check(
-            Provider::OpenAi,
-            "/",
-            &[("x-api-key", "sk-made-up-a")]
-        ));
+        assert!(!check(Provider::OpenAi, "/", &[("authorization", "Basic sk-made-up-a")]));
+        assert!(!check(Provider::OpenAi, "/", &[("x-api-key", "sk-made-up-a")]));
     }
 }

@@ -56,10 +56,7 @@ impl Provider {
         let names = [OPENAI, ANTHROPIC, GEMINI, OPENROUTER];
         let mut config = MockConfig::tls(Arc::clone(&root), &names);
         change(&mut config);
-        Self {
-            mock: Mock::start(config).await.unwrap(),
-            root,
-        }
+        Self { mock: Mock::start(config).await.unwrap(), root }
     }
 
     /// A TLS connection that offers one protocol.
@@ -76,17 +73,11 @@ impl Provider {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let token: &[u8] = if version == Version::HTTP_2 {
-            b"h2"
-        } else {
-            b"http/1.1"
-        };
+        let token: &[u8] = if version == Version::HTTP_2 { b"h2" } else { b"http/1.1" };
         config.alpn_protocols = vec![token.to_vec()];
         let tcp = TcpStream::connect(self.mock.addr()).await?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let tls = TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
-            .await?;
+        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         assert_eq!(tls.get_ref().1.alpn_protocol(), Some(token));
         Ok(tls)
     }
@@ -108,13 +99,7 @@ impl Provider {
         }
         let (mut parts, body) = request.into_parts();
         parts.headers.insert("host", name.parse().unwrap());
-        parts.uri = parts
-            .uri
-            .path_and_query()
-            .unwrap()
-            .as_str()
-            .parse()
-            .unwrap();
+        parts.uri = parts.uri.path_and_query().unwrap().as_str().parse().unwrap();
         let (mut sender, connection) = http1::handshake(io).await?;
         tokio::spawn(connection);
         sender.send_request(Request::from_parts(parts, body)).await
@@ -125,11 +110,7 @@ impl Provider {
         &self,
         request: Request<Full<Bytes>>,
     ) -> (http::response::Parts, Value) {
-        let (head, body) = self
-            .send(Version::HTTP_2, request)
-            .await
-            .unwrap()
-            .into_parts();
+        let (head, body) = self.send(Version::HTTP_2, request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (head, serde_json::from_slice(&bytes).unwrap())
     }
@@ -178,6 +159,5 @@ pub(crate) fn events(text: &str) -> Vec<String> {
 /// The same as JSON, without `[DONE]`.
 pub(crate) fn json_events(text: &str) -> Vec<Value> {
     let data = events(text).into_iter().filter(|data| data != "[DONE]");
-    data.map(|data| serde_json::from_str(&data).unwrap())
-        .collect()
+    data.map(|data| serde_json::from_str(&data).unwrap()).collect()
 }
