@@ -143,7 +143,7 @@ impl Trace<'_> {
         let (request, attempt) = (self.request(), self.attempt());
         let stated = usize::try_from(request - 1).ok().and_then(|at| self.asked.get(at));
         let custody = stated.map_or(1, |asked| asked.custody);
-        let custody = if self.random.one_in(30) { 3 - custody } else { custody };
+        let custody = if self.random.one_in(4) { 3 - custody } else { custody };
         format!("grant {request} {attempt} {} {custody}", self.grant_number())
     }
 
