@@ -42,14 +42,24 @@ impl<'a> Words<'a> {
     }
 }
 
-/// The event of a stream that stands for a byte of the model.
-pub fn event(byte: &str) -> String {
+/// The event of a stream that stands for a byte of the model. Its twin has the same length and the
+/// same figures, and other text.
+pub fn event(byte: &str, twin: bool) -> String {
     let mut parts = byte.splitn(3, '.');
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(input), Some(output), Some(model)) => format!(
-            "data: {{\"model\":\"{model}\",\"usage\":{{\"prompt_tokens\":{input},\
-             \"completion_tokens\":{output}}}}}\n\n"
-        ),
-        _ => String::from("data: {\"choices\":[]}\n\n"),
+    let (Some(input), Some(output), Some(model)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return format!("data: {{\"{}\":[]}}\n\n", if twin { "secrets" } else { "choices" });
+    };
+    let (prompt, completion) =
+        (format!("\"prompt_tokens\":{input}"), format!("\"completion_tokens\":{output}"));
+    if twin {
+        format!("data: {{\"usage\":{{{completion},{prompt}}},\"model\":\"{model}\"}}\n\n")
+    } else {
+        format!("data: {{\"model\":\"{model}\",\"usage\":{{{prompt},{completion}}}}}\n\n")
     }
+}
+
+/// Another status of the same class.
+pub const fn twin_status(status: u16) -> u16 {
+    status / 100 * 100 + (status + 3) % 100
 }

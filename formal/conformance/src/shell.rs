@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use aegis_core::control::Received;
-use aegis_core::exchange::not_dispatched;
+use aegis_core::exchange::{Observation, not_dispatched, observable};
 use aegis_core::head::Field;
 use aegis_core::plan::Request;
 use aegis_core::{Action, Control, Event, Exchange, Plan, Refusal};
 use aegis_wire::control::{Authorize, Custody, Deny, DenyCode, Grant, Secret, ToEnclave, Usage};
-use aegis_wire::table::Table;
+use aegis_wire::table::{ProviderIndex, Table};
 
-use crate::line::{Words, event};
+use crate::line::{Words, event, twin_status};
 
 /// An enclave's decisions without its sockets.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub struct Shell {
     books: Control,
     up: bool,
     slots: BTreeMap<u64, Slot>,
+    twin: bool,
 }
 
 #[derive(Debug)]
@@ -69,6 +70,12 @@ fn fields(custody: Custody, shown: bool) -> &'static [Field<'static>] {
 }
 
 impl Shell {
+    /// One to whose providers the same things happen with other content: equal lengths, classes of
+    /// status and figures.
+    pub fn twin() -> Self {
+        Self { twin: true, ..Self::default() }
+    }
+
     /// Takes a line; gives what comes of it, in the words of the model's answers.
     ///
     /// # Panics
@@ -200,7 +207,8 @@ impl Shell {
             "unreachable" => Event::Unreachable,
             "stranger" => Event::NotTheProvider,
             "head" => {
-                let status = words.number();
+                let status: u16 = words.number();
+                let status = if self.twin { twin_status(status) } else { status };
                 let content_encoding: &[u8] = if words.word() == "-" { b"" } else { b"made-up" };
                 let content_type = b"text/event-stream";
                 Event::Head { status, content_type, content_encoding }
@@ -210,7 +218,7 @@ impl Shell {
             "timeout" => Event::Timeout,
             "chunk" => {
                 let told: Vec<_> = words.rest().collect();
-                let chunk: String = told.iter().map(|byte| event(byte)).collect();
+                let chunk: String = told.iter().map(|byte| event(byte, self.twin)).collect();
                 let told: String = told.iter().map(|byte| format!(" {byte}")).collect();
                 return self.happens(now, request, Event::Chunk(chunk.as_bytes()), &told);
             }
@@ -233,6 +241,10 @@ impl Shell {
         };
         let (session, provider) = (slot.session, slot.provider);
         let step = slot.exchange.step(now, event);
+        // What the core calls observable is what the model's host sees: dials and usage.
+        let dial = (step.action == Action::Send).then_some(ProviderIndex(provider));
+        let seen = [dial.map(Observation::Egress), step.settle.as_ref().map(Observation::Usage)];
+        assert_eq!(observable(&step, ProviderIndex(provider)), seen);
         let mut out: Vec<_> = step.settle.iter().map(|told| self.settle(told)).collect();
         out.push(match step.action {
             Action::Send => format!("send {request} {granted} {provider}"),
