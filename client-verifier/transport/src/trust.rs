@@ -104,12 +104,55 @@ impl Trust {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::SystemTime;
+
+    use aegis_dev_attester::{AttestRequest, DevelopmentAttester};
+    use aegis_verifier::{Pcr, RootFingerprint, Step};
+
     use super::*;
-    use aegis_verifier::Pcr;
 
     fn release(number: u32) -> Release {
         let [pcr0, pcr1, pcr2] = [1, 2, 3].map(|byte| Pcr::new([byte; 48]));
         Release { number, measurement: ImageMeasurement { pcr0, pcr1, pcr2 } }
+    }
+
+    fn vector(name: &str) -> Vec<u8> {
+        let text = include_str!("../../../enclave/wire/vectors/protocol.txt");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        hex::decode(line.unwrap()).unwrap()
+    }
+
+    /// A document that claims what the vectors say, made without this crate's arithmetic.
+    #[test]
+    fn evidence_is_judged_by_the_vectors_of_the_contract() {
+        let attester = DevelopmentAttester::ephemeral();
+        let pcrs = [[1; 48]; 16];
+        let [pcr0, pcr1, pcr2] = [0, 1, 2].map(|i| Pcr::new(pcrs[i]));
+        let release = Release { number: 0, measurement: ImageMeasurement { pcr0, pcr1, pcr2 } };
+        let root = RootFingerprint::new(attester.root_fingerprint());
+        let trust = Trust::new(TrustAnchor::dangerous_development_root(root), &[release]).unwrap();
+        let now_ms = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+        let (spki, receipt_key) = (vector("spki"), vector("receipt-key"));
+        let request = AttestRequest {
+            public_key: Some(&spki),
+            user_data: Some(&vector("user-data")),
+            nonce: Some(&vector("nonce")),
+        };
+        let document = attester.attest(&pcrs, &request, now_ms).unwrap();
+        let evidence = Evidence { document, receipt_key };
+        let opening = vector("opening-http2").try_into().unwrap();
+        let exporter: [u8; 32] = vector("exporter").try_into().unwrap();
+        let judge = |opening: &[u8; Opening::LEN], exporter| {
+            let binding = Binding { opening, spki: Spki(&spki), exporter: Exporter(exporter) };
+            trust.judge(&evidence, &binding, UnixTime::from_millis(now_ms)).map(|_| ())
+        };
+        judge(&opening, exporter).unwrap();
+        let step = |verdict: Result<(), Error>| match verdict.unwrap_err() {
+            Error::Evidence(error) => error.step(),
+            other => panic!("{other}"),
+        };
+        assert_eq!(step(judge(&opening, [0; 32])), Step::Nonce);
+        assert_eq!(step(judge(&[0; Opening::LEN], exporter)), Step::Nonce);
     }
 
     #[test]
