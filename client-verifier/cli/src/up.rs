@@ -3,7 +3,11 @@
 //! The three programs are the shipped ones, as children; the agent runs in this process. What it
 //! prints about requests is what the host printed, nothing that this process knows besides.
 
-use std::{process::Stdio, sync::Arc};
+use std::{
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aegis_client::{
     Client, Config, Custodies, Custody, OuterRoots, Router, Session, Trust, VirtualKey,
@@ -11,7 +15,7 @@ use aegis_client::{
 use aegis_verifier::{RootFingerprint, TrustAnchor};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 use self::{
     child::{Child, command},
@@ -133,13 +137,7 @@ async fn start(args: &UpArgs, listener: &Listener) -> Result<Running, Failure> {
 
     let url = format!("https://{}", text(&host_ready, "listen"));
     let agent = agent(&url, OuterRoots::File(&ca), &ready, &table, &served)?;
-    let session =
-        agent.client.session(&VirtualKey::new(&key)?).await.map_err(|error| {
-            match error.is_away() {
-                true => Failure::environment(error),
-                false => Failure::refused(error),
-            }
-        })?;
+    let session = first_session(&agent, &VirtualKey::new(&key)?).await?;
     Ok(Running {
         beginning: beginning(&agent, listener, &key, &served, &session),
         mock,
@@ -148,6 +146,19 @@ async fn start(args: &UpArgs, listener: &Listener) -> Result<Running, Failure> {
         agent: Arc::new(agent),
         _state: state,
     })
+}
+
+/// A verified session, once the enclave has reached its host: each says that it is ready for itself.
+async fn first_session(agent: &Agent, key: &VirtualKey) -> Result<Arc<Session>, Failure> {
+    let patience = Instant::now() + child::READY;
+    loop {
+        match agent.client.session(key).await {
+            Ok(session) => return Ok(session),
+            Err(error) if !error.is_away() => return Err(Failure::refused(error)),
+            Err(error) if Instant::now() > patience => return Err(Failure::environment(error)),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 /// The rows that this enclave measures.

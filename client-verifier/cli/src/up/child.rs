@@ -22,7 +22,7 @@ use tokio::{
 use crate::failure::Failure;
 
 /// Time for a program to say that it is ready: the first start of a debug build on a busy machine.
-const READY: Duration = Duration::from_secs(30);
+pub(super) const READY: Duration = Duration::from_secs(30);
 /// Time for it to end once its standard input has.
 const END: Duration = Duration::from_secs(5);
 /// Provider keys, which only the host may see.
