@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{audit, deps, failure::Failure, sizes, tcb, test, up, workspace::Workspace};
+use xtask::{audit, deps, failure::Failure, sizes, tcb, test, tools, up, workspace::Workspace};
 
 /// Gates and jobs of the Aegis workspace.
 ///
@@ -50,6 +50,27 @@ enum Command {
     ///
     /// audit/README.md says how a patch is written. Last line: `N of N seeded defects caught`.
     Audit(Audit),
+    /// Check the models and hold the shipped machines against them
+    ///
+    /// Starts formal/run, which installs coq, spass and eprover from Debian and says so. Arguments
+    /// (proofs, horn, code, defects) choose stages. Last line: `N claims proved, M attacks shown, K
+    /// defects caught of K`.
+    #[command(disable_help_flag = true)]
+    Formal {
+        /// Arguments of formal/run
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build the production image twice in different folders and compare byte by byte
+    ///
+    /// Starts `aegis-eif image`; eif-build/README.md says what it installs and caches. Run it in a
+    /// clean clone. Last line: `image reproducible: yes, PCR0 HEX`.
+    #[command(disable_help_flag = true)]
+    Image {
+        /// Arguments of `aegis-eif image`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -85,6 +106,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Up { arguments } => up::run(&workspace, &arguments),
         Command::Test(selection) => test::run(&workspace, &selection),
         Command::Tcb => tcb::run(&workspace),
+        Command::Formal { arguments } => tools::formal(&workspace, &arguments),
+        Command::Image { arguments } => tools::image(&workspace, &arguments),
         Command::Deps => deps::run(&workspace),
         Command::Sizes => sizes::run(&workspace),
         Command::Audit(Audit { check: true, .. }) => audit::check(&workspace),
