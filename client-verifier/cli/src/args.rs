@@ -16,7 +16,8 @@ const ABOUT: &str = "\
 Reach LLM providers through a router whose operator cannot read, alter or redirect what you send.
 
 Try it here, without any account:     aegis up
-Use somebody's router:                aegis agent --router https://NAME --accept RELEASES.json
+Use somebody's router, own keys:      aegis agent --router https://NAME --accept RELEASES.json --key-file KEY
+Use somebody's router, its accounts:  aegis agent --router https://NAME --accept RELEASES.json --custody host
 Look at an attestation document:      aegis verify FILE
 
 Then set the base URL of your SDK to the agent's and leave everything else as it is:

@@ -137,7 +137,12 @@ async fn start(args: &UpArgs, listener: &Listener) -> Result<Running, Failure> {
 
     let url = format!("https://{}", text(&host_ready, "listen"));
     let agent = agent(&url, OuterRoots::File(&ca), &ready, &table, &served)?;
-    let session = first_session(&agent, &VirtualKey::new(&key)?).await?;
+    let virtual_key = VirtualKey::new(&key)?;
+    let session = tokio::select! {
+        session = first_session(&agent, &virtual_key) => session?,
+        dead = enclave.died() => return Err(dead),
+        dead = mock.died() => return Err(dead),
+    };
     Ok(Running {
         beginning: beginning(&agent, listener, &key, &served, &session),
         mock,
@@ -264,11 +269,13 @@ fn beginning(
         .collect();
     let findings = session.attested().enclave().findings();
     let curl = format!(
-        "curl {origin}/openai/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \
-         -d '{{\"model\":\"gpt-5-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"say hi\"}}]}}'"
+        "curl {}{origin}/openai/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \
+         -d '{{\"model\":\"gpt-5-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"say hi\"}}]}}'",
+        listener.curl_option()
     );
     Beginning {
         base_urls,
+        hint: listener.hint(),
         curl,
         walk: walk(session),
         steps: findings

@@ -124,6 +124,27 @@ impl Listener {
         }
     }
 
+    /// What curl needs besides the URL to reach this agent, with a space behind it.
+    pub fn curl_option(&self) -> String {
+        match self {
+            Self::Tcp(..) => String::new(),
+            Self::Unix(_, SocketFile(path)) => format!("--unix-socket {} ", path.display()),
+        }
+    }
+
+    /// Where a client has to connect, if its base URL does not tell.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Tcp(..) => None,
+            Self::Unix(_, SocketFile(path)) => {
+                let path = path.display();
+                Some(format!(
+                    "Only over the socket {path}: have the client connect there, whatever its URL's host (curl --unix-socket {path})."
+                ))
+            }
+        }
+    }
+
     /// The next connection.
     pub async fn accept(&self) -> io::Result<Stream> {
         match self {

@@ -106,8 +106,9 @@ fn banner(agent: &Agent, listener: &Listener) -> String {
     let origin = listener.origin();
     let mut text = match listener {
         Listener::Tcp(..) => format!("listening on {origin}\n"),
-        Listener::Unix(..) => format!("listening on the socket, as {origin}\n"),
+        Listener::Unix(..) => String::new(),
     };
+    text += &listener.hint().map_or_else(String::new, |hint| format!("{hint}\n"));
     for route in agent.routes.iter() {
         text += &format!("  {}\n", base_url(route, &origin));
     }

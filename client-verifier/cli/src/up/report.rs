@@ -27,6 +27,8 @@ pub(super) struct Beginning {
     pub(super) key: String,
     /// Base URL lines, each with who answers.
     pub(super) base_urls: Vec<(String, &'static str)>,
+    /// Where to connect, if the URLs do not tell.
+    pub(super) hint: Option<String>,
     /// A request to paste.
     pub(super) curl: String,
     /// The walk through verification.
@@ -59,6 +61,7 @@ and protects nothing.\n\nSet one of these and leave your SDK as it is:\n"
         for (url, answers) in &self.base_urls {
             text += &format!("  {url:<64} {answers}\n");
         }
+        text += &self.hint.as_ref().map_or_else(String::new, |hint| format!("{hint}\n"));
         text += &format!("with this API key:\n  {}\n", self.key);
         text += &format!("or paste this:\n  {}\n\n", self.curl);
         text += &self.walk;
