@@ -2,11 +2,13 @@
 //! names that mean nothing, credentials that no header can carry. Errors never repeat a value that
 //! could be a secret.
 //!
-//! Relative paths start at the folder of the file. Not checked here: that ports are free, that
-//! enclaves answer, that a provider accepts a credential.
+//! Relative paths start at the folder of the file. What the host writes to is looked at by
+//! [`Host::check`](crate::Host::check). Checked nowhere: that ports are free, that enclaves answer,
+//! that a provider accepts a credential.
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -49,6 +51,8 @@ pub struct Config {
     pub handshake: Duration,
     /// Age at which a grant without usage is settled as lost.
     pub usage_deadline: Duration,
+    /// What an operator should mend although it works.
+    pub warnings: Vec<String>,
 }
 
 /// One enclave.
@@ -88,6 +92,9 @@ impl Config {
             account,
             dial,
         } = file;
+        let secrets = account.iter().filter_map(|account| account.credential_file.as_ref());
+        let warnings = secrets.chain([&tls.key]).filter_map(|path| exposed(&folder.join(path)));
+        let warnings = warnings.collect();
         let mut providers = check::providers(table.as_deref(), folder)?;
         check::dials(dial, &mut providers)?;
         Ok(Self {
@@ -102,6 +109,15 @@ impl Config {
             usage_deadline: usage_deadline_s
                 .map_or(USAGE_DEADLINE, |s| Duration::from_secs(s.get())),
             providers,
+            warnings,
         })
     }
+}
+
+/// A warning when any user of the machine may read the file. Groups are the operator's business.
+fn exposed(path: &Path) -> Option<String> {
+    // A file that cannot be looked at is refused when it is read.
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let path = path.display();
+    (mode & 0o004 != 0).then(|| format!("{path}: every user may read this secret; run chmod o-r"))
 }

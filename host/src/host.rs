@@ -74,6 +74,16 @@ impl StartError {
 }
 
 impl Host {
+    /// Looks at the ledger and at the folders that a start would write to, and keeps nothing open.
+    /// A host that runs with the same configuration is no obstacle.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        Ledger::check(&config.ledger)?;
+        for enclave in &config.enclaves {
+            enclave.place.check()?;
+        }
+        Ok(())
+    }
+
     /// Opens ledger and sockets, shows `ready`, and serves.
     pub async fn start(config: Config, events: Arc<Events>) -> Result<Running, StartError> {
         let (ledger, replayed) = Ledger::open(&config.ledger)?;
@@ -113,6 +123,7 @@ impl Host {
             custodies,
             handshake,
             usage_deadline,
+            warnings: _,
         } = config;
         let now_s = crate::now_ms() / 1000;
         Self {

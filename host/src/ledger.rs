@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::Boot;
 
+mod check;
 mod replay;
 
 pub use replay::Replayed;
@@ -35,6 +36,14 @@ pub enum LedgerError {
         /// The ledger.
         path: PathBuf,
         /// What failed.
+        source: io::Error,
+    },
+    /// It does not exist, and its folder is missing or takes no files.
+    #[error("ledger {}: its folder takes no file: {source}; make the folder or name another", path.display())]
+    Folder {
+        /// The ledger.
+        path: PathBuf,
+        /// Why not.
         source: io::Error,
     },
     /// It is a folder, a pipe or a device.

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::{fs::PermissionsExt, net::SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
-use crate::fleet::EnclaveId;
+use crate::{fleet::EnclaveId, folder};
 
 /// Where an enclave is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,32 @@ pub enum Place {
     Vsock(u32),
     /// A vsock device; the path to which `_PORT` is appended.
     Vhost(PathBuf),
+}
+
+impl Place {
+    /// Whether the host could listen there once no other host does.
+    pub fn check(&self) -> Result<(), LegError> {
+        for path in [Door::Control, Door::Egress].iter().filter_map(|door| self.socket(*door)) {
+            SocketAddr::from_pathname(&path)
+                .map(|_| ())
+                .and_then(|()| folder::takes_files(&path))
+                .map_err(|error| unusable(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The socket of that door, unless it is a port.
+    fn socket(&self, door: Door) -> Option<PathBuf> {
+        match self {
+            Self::Unix(folder) => Some(folder.join(door.socket())),
+            Self::Vhost(prefix) => {
+                let mut path = prefix.clone().into_os_string();
+                path.push(format!("_{}", door.port()));
+                Some(path.into())
+            }
+            Self::Vsock(_) => None,
+        }
+    }
 }
 
 /// A connected leg.
@@ -119,19 +145,11 @@ impl Doors {
         let mut listeners = Vec::new();
         let mut by_cid = HashMap::new();
         for (at, place) in places.enumerate() {
-            match place {
-                Place::Vsock(cid) => {
-                    by_cid.insert(*cid, EnclaveId(at));
-                }
-                Place::Unix(folder) => {
-                    let path = folder.join(door.socket());
-                    listeners.push(listen_unix(path, EnclaveId(at))?);
-                }
-                Place::Vhost(prefix) => {
-                    let mut path = prefix.clone().into_os_string();
-                    path.push(format!("_{}", door.port()));
-                    listeners.push(listen_unix(path.into(), EnclaveId(at))?);
-                }
+            if let Place::Vsock(cid) = place {
+                by_cid.insert(*cid, EnclaveId(at));
+            }
+            if let Some(path) = place.socket(door) {
+                listeners.push(listen_unix(path, EnclaveId(at))?);
             }
         }
         if !by_cid.is_empty() {
@@ -218,20 +236,13 @@ fn listen_vsock(door: Door, by_cid: HashMap<u32, EnclaveId>) -> Result<Listener,
 /// Listens at that path for this user alone. A socket file that nobody listens on is a leftover
 /// and replaced; one that answers belongs to another host.
 fn listen_unix(path: PathBuf, enclave: EnclaveId) -> Result<Listener, LegError> {
-    let failed = |error: &io::Error, next| LegError {
-        place: path.display().to_string(),
-        reason: error.to_string(),
-        next,
-    };
-    if let Some(folder) = path.parent() {
-        let mut builder = std::fs::DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| failed(&error, "create its folder or name another"))?;
-    }
     match std::os::unix::net::UnixStream::connect(&path) {
         Ok(_) => {
-            let error = io::Error::from(io::ErrorKind::AddrInUse);
-            return Err(failed(&error, "stop the other host or name another folder"));
+            return Err(LegError {
+                place: path.display().to_string(),
+                reason: io::Error::from(io::ErrorKind::AddrInUse).to_string(),
+                next: "stop the other host or name another folder",
+            });
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             drop(std::fs::remove_file(&path));
@@ -242,9 +253,16 @@ fn listen_unix(path: PathBuf, enclave: EnclaveId) -> Result<Listener, LegError> 
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         Ok(listener)
     });
-    let next = "name a folder that this user may write to, with a path under 100 bytes";
-    let listener = listener.map_err(|error| failed(&error, next))?;
+    let listener = listener.map_err(|error| unusable(&path, &error))?;
     Ok(Listener::Unix(listener, enclave, SocketFile(path)))
+}
+
+fn unusable(path: &Path, error: &io::Error) -> LegError {
+    let next = match error.kind() {
+        io::ErrorKind::NotFound => "make its folder, for this user alone, or name another",
+        _ => "name a folder that this user may write to, with a path under 100 bytes",
+    };
+    LegError { place: path.display().to_string(), reason: error.to_string(), next }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod control;
 pub mod egress;
 pub mod events;
 pub mod fleet;
+mod folder;
 mod host;
 pub mod ingress;
 pub mod keys;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aegis_host::{
-    Host,
+    Host, StartError,
     config::{Config, ConfigError, EXAMPLE},
     events::Events,
 };
@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 /// The untrusted host of Aegis: takes clients, carries their sealed sessions to an enclave, lets
 /// the enclave use the operator's accounts, dials providers, keeps the ledger. It sees ciphertext.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, after_help = format!("{EXIT_CODES}\n\nA whole configuration:\n\n{EXAMPLE}"))]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -92,17 +92,33 @@ fn load(path: &Path) -> Result<Config, Failure> {
 
 fn check(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
+    for warning in &config.warnings {
+        eprintln!("aegis-host: warning: {warning}");
+    }
+    Host::check(&config).map_err(not_startable)?;
     println!(
-        "{}: good; {} enclaves, {} keys, {} accounts",
+        "{}: good; {}, {}, {}",
         path.display(),
-        config.enclaves.len(),
-        config.keys.0.len(),
-        config.accounts.0.len()
+        counted(config.enclaves.len(), "enclave"),
+        counted(config.keys.0.len(), "key"),
+        counted(config.accounts.0.len(), "account")
     );
     Ok(())
 }
 
+fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+fn not_startable(error: StartError) -> Failure {
+    Failure(if error.is_refusal() { 1 } else { 3 }, error.to_string())
+}
+
 fn run(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let failed = |error: std::io::Error| Failure(3, format!("cannot start: {error}"));
     let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
     let events = Arc::new(Events::to(std::io::stdout()));
@@ -117,10 +133,7 @@ async fn serve(config: Config, events: Arc<Events>, exit_with_stdin: bool) -> Re
     let environment = |error: std::io::Error| Failure(3, format!("cannot start: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(environment)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(environment)?;
-    let running = Host::start(config, events).await.map_err(|error| {
-        let code = if error.is_refusal() { 1 } else { 3 };
-        Failure(code, error.to_string())
-    })?;
+    let running = Host::start(config, events).await.map_err(not_startable)?;
     let reason = tokio::select! {
         () = running.serve() => "nothing is left to serve",
         _ = interrupt.recv() => "SIGINT",

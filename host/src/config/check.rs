@@ -44,8 +44,11 @@ pub(super) fn custodies(words: Option<Vec<String>>) -> Result<Vec<Custody>, Conf
     let Some(words) = words else {
         return Ok(Custody::ALL.into());
     };
+    let next = "write \"client\", \"host\" or both";
+    if words.is_empty() {
+        return Err(ConfigError::entry("custodies", "it names none, so nothing is served", next));
+    }
     let custody = |word: &String| {
-        let next = "write \"client\", \"host\" or both";
         Custody::from_word(word).ok_or_else(|| {
             ConfigError::entry("custodies", format!("{} is none", shown(word)), next)
         })

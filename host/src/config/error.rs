@@ -18,6 +18,14 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// A file has bytes that are no UTF-8.
+    #[error("{}: line {line} is not UTF-8; save the file as UTF-8 text", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Counts from 1.
+        line: usize,
+    },
     /// Not TOML, an unknown key, a missing key, a wrong type.
     #[error("line {line}: {reason}; `aegis-host run --help` shows a whole file")]
     Syntax {
@@ -64,13 +72,21 @@ impl ConfigError {
         match self {
             Self::Unreadable { .. } => true,
             Self::In { error, .. } => error.is_environment(),
-            Self::Syntax { .. } | Self::Entry { .. } => false,
+            Self::NotText { .. } | Self::Syntax { .. } | Self::Entry { .. } => false,
         }
     }
 }
 
 /// Reads a text file.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.into(), source })
+    String::from_utf8(read_bytes(path)?).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError::NotText { path: path.into(), line }
+    })
+}
+
+/// Reads a file whose content another parser judges.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|source| ConfigError::Unreadable { path: path.into(), source })
 }

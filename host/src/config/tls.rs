@@ -12,13 +12,13 @@ use super::{ConfigError, error, file};
 pub(super) fn server(tls: &file::Tls, folder: &Path) -> Result<Arc<ServerConfig>, ConfigError> {
     let (certificate, key) = (folder.join(&tls.certificate), folder.join(&tls.key));
     let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(error::read(&certificate)?.as_bytes()).collect();
+        CertificateDer::pem_slice_iter(&error::read_bytes(&certificate)?).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let next = "write the certificate chain in PEM, leaf first";
     let missing = || ConfigError::entry("[tls] certificate", "no PEM certificate in it", next);
     let chain = chain.ok_or_else(missing)?;
     let next = "write an unencrypted private key in PEM";
-    let key = PrivateKeyDer::from_pem_slice(error::read(&key)?.as_bytes())
+    let key = PrivateKeyDer::from_pem_slice(&error::read_bytes(&key)?)
         .map_err(|_| ConfigError::entry("[tls] key", "no PEM private key in it", next))?;
     let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_protocol_versions(&[&TLS13])

@@ -5,7 +5,7 @@ use std::fs;
 
 use aegis_host::config::{Config, EXAMPLE};
 
-use crate::rig::{CREDENTIAL, Setup, foreign_key};
+use crate::rig::{CREDENTIAL, Setup, TABLE, foreign_key};
 
 /// The error of a configuration changed by replacing text.
 fn error(setup: &Setup, from: &str, to: &str) -> String {
@@ -26,12 +26,55 @@ fn the_example_is_good() {
     let (variable, text) = ("OPENAI_API_KEY", EXAMPLE);
     assert!(text.contains(variable));
     fs::write(setup.path("credential"), "sk-made-up\n").unwrap();
+    fs::write(setup.path("providers.table"), TABLE).unwrap();
     let text = text
         .replace(&format!("credential_env = \"{variable}\""), "credential_file = \"credential\"");
     fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
     assert_eq!((config.enclaves.len(), config.keys.0.len(), config.accounts.0.len()), (1, 1, 1));
     assert_eq!(config.accounts.0[0].credential.expose(), b"sk-made-up");
+}
+
+/// The parser names every key that a place may have when it meets an unknown one.
+#[test]
+fn the_example_has_every_key() {
+    let places =
+        ["listen = ", "certificate = ", "release = ", "tenant = ", "number = ", "address = "];
+    let mut setup = Setup::new();
+    setup.tail = "[[dial]]\nprovider = \"openai\"\naddress = \"127.0.0.1:9\"".into();
+    let mut seen = 0;
+    for place in places {
+        let error = error(&setup, place, &format!("surprise = 1\n{place}"));
+        let (_, known) = error.split_once("expected ").unwrap();
+        let (known, _) = known.split_once(';').unwrap();
+        for key in known.split('`').skip(1).step_by(2) {
+            assert!(EXAMPLE.contains(key), "{key} is not in the example");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 11 + 2 + 5 + 6 + 5 + 2);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_named_with_their_line() {
+    let setup = Setup::new();
+    let path = setup.config();
+    fs::write(&path, b"listen = \"127.0.0.1:0\"\nledger = \"\xff\"\n").unwrap();
+    let error = Config::load(&path).unwrap_err();
+    assert!(!error.is_environment());
+    assert!(error.to_string().contains("host.toml: line 2 is not UTF-8; "), "{error}");
+}
+
+#[test]
+fn a_certificate_in_der_is_asked_for_in_pem() {
+    let setup = Setup::new();
+    let path = setup.config();
+    for (name, part) in [("tls.key", "private key"), ("tls.pem", "certificate")] {
+        fs::write(setup.path(name), foreign_key().secret_pkcs8_der()).unwrap();
+        let error = Config::load(&path).unwrap_err();
+        assert!(!error.is_environment());
+        assert!(error.to_string().contains(&format!("no PEM {part}")), "{error}");
+    }
 }
 
 #[test]
@@ -94,6 +137,8 @@ fn words_of_lists_are_checked() {
     setup.key = String::new();
     setup.head = "custodies = [\"sealed\"]".into();
     assert!(error(&setup, "listen", "listen").contains("`sealed`"));
+    setup.head = "custodies = []".into();
+    assert!(error(&setup, "listen", "listen").contains("\"client\", \"host\" or both"));
     setup.head = String::new();
     setup.tail = "[[dial]]\nprovider = \"openai\"\naddress = \"127.0.0.1\"".into();
     assert!(error(&setup, "listen", "listen").contains("no port"));

@@ -1,6 +1,7 @@
 //! The host from outside: real sockets, real frames, a fake enclave and clients of every kind.
 #![allow(clippy::unwrap_used)]
 
+mod check_config;
 mod config;
 mod control;
 mod egress;

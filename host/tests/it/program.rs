@@ -6,6 +6,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+use aegis_host::config::EXAMPLE;
 use aegis_wire::control::{DenyCode, ToEnclave, ToHost};
 use serde_json::Value;
 use tokio::{
@@ -31,7 +32,7 @@ fn piped(mut command: Command) -> Command {
 }
 
 /// Exit code, standard output and standard error of a program that ends by itself.
-async fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = soon(command(arguments).output()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
@@ -199,17 +200,6 @@ async fn signals_stop_it_cleanly() {
 }
 
 #[tokio::test]
-async fn check_config_says_what_it_found() {
-    let setup = Setup::new();
-    let config = setup.config();
-    let config = config.to_str().unwrap();
-    let (code, out, _) = outcome(&["check-config", "--config", config]).await;
-    assert_eq!(code, Some(0));
-    assert!(out.contains("1 enclaves, 1 keys, 1 accounts"), "{out}");
-    assert!(!setup.path("ledger.jsonl").exists(), "a check starts nothing");
-}
-
-#[tokio::test]
 async fn exit_codes_tell_configuration_from_environment_and_refusal() {
     let mut setup = Setup::new();
     setup.head = "surprise = 1".into();
@@ -239,7 +229,10 @@ async fn exit_codes_tell_configuration_from_environment_and_refusal() {
 
 #[tokio::test]
 async fn help_documents_the_exit_codes_and_a_whole_configuration() {
-    let (code, out, _) = outcome(&["run", "--help"]).await;
-    assert_eq!(code, Some(0));
-    assert!(out.contains("Exit codes:") && out.contains("[[account]]"), "{out}");
+    for arguments in [&["--help"][..], &["run", "--help"], &["check-config", "--help"]] {
+        let (code, out, _) = outcome(arguments).await;
+        assert_eq!(code, Some(0));
+        assert!(out.contains("Exit codes:") && out.contains(EXAMPLE.trim_end()), "{out}");
+        assert!(out.contains("aegis-enclave-dev") && out.contains("`ready` line"), "{out}");
+    }
 }

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Write,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -54,7 +55,13 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["router.test".to_owned()]).unwrap();
         fs::write(folder.path().join("tls.pem"), made.cert.pem()).unwrap();
-        fs::write(folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+        let key = folder.path().join("tls.key");
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+        // A second enclave of a test is green.
+        for legs in ["blue", "green"] {
+            fs::create_dir(folder.path().join(legs)).unwrap();
+        }
         Self {
             folder,
             root: made.cert.der().clone(),
