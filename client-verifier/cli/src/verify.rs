@@ -1,39 +1,24 @@
 //! `aegis verify`: one attestation document by hand, of Aegis or of any other Nitro enclave.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+mod input;
+mod verdict;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aegis_verifier::{
-    Challenge, Claims, Error, Finding, MeasurementSet, Nonce, Policy, PublicKey, RootFingerprint,
-    Step, TrustAnchor, UnixTime, UserData, decode_without_verifying, verify, verify_archived,
+    Challenge, MeasurementSet, Nonce, Policy, PublicKey, TrustAnchor, UnixTime, UserData,
+    decode_without_verifying, verify, verify_archived,
 };
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
-use serde_json::{Map, Value, json};
 
+use self::{
+    input::{document, read, root},
+    verdict::{Asked, Verdict},
+};
 use crate::{
     agent::start::say,
     args::{Octets, VerifyArgs},
     failure::Failure,
 };
-
-/// Most bytes read: the largest document in hexadecimal with room for line breaks.
-const INPUT_BYTES: u64 = 256 * 1024;
-
-/// What was found out.
-struct Verdict {
-    outcome: Result<Vec<Finding>, Error>,
-    /// `none` says that no measurement was checked.
-    policy: &'static str,
-    document: Value,
-}
 
 /// Checks the document and prints the walk.
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
@@ -68,12 +53,13 @@ fn judge(args: &VerifyArgs, document: &[u8]) -> Result<Verdict, Failure> {
         (at, _) => verify(document, &policy, &challenge, at.map_or_else(now, UnixTime::from_secs))
             .map(|enclave| enclave.findings().to_vec()),
     };
-    Ok(Verdict {
-        outcome,
-        policy: if args.pcr.is_empty() { "none" } else { "pcrs" },
-        document: decode_without_verifying(document)
-            .map_or(Value::Null, |decoded| describe(decoded.claims(), decoded.root_fingerprint())),
-    })
+    let asked = Asked {
+        age: args.at.is_none() || args.max_age.is_some(),
+        nonce: args.nonce.is_some(),
+        public_key: args.public_key.is_some(),
+    };
+    let decoded = decode_without_verifying(document).ok();
+    Ok(Verdict { outcome, policy, asked, decoded })
 }
 
 fn policy(args: &VerifyArgs) -> Result<Policy, Failure> {
@@ -102,59 +88,6 @@ fn policy(args: &VerifyArgs) -> Result<Policy, Failure> {
     Ok(policy)
 }
 
-fn root(path: &Path) -> Result<RootFingerprint, Failure> {
-    let file = read(path)?;
-    if !file.starts_with(b"-----BEGIN") {
-        return Ok(RootFingerprint::of_certificate(&file));
-    }
-    let certificate = CertificateDer::from_pem_slice(&file).map_err(|e| {
-        let path = path.display();
-        Failure::usage(format!("{path} holds no certificate: {e}; give a PEM or DER file"))
-    })?;
-    Ok(RootFingerprint::of_certificate(&certificate))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let read = match path == Path::new("-") {
-        true => io::stdin().take(INPUT_BYTES).read_to_end(&mut bytes),
-        false => File::open(path).and_then(|file| file.take(INPUT_BYTES).read_to_end(&mut bytes)),
-    };
-    read.map_err(|e| {
-        let path = path.display();
-        Failure::environment(format!(
-            "cannot read {path}: {e}; give a file, or - for standard input"
-        ))
-    })?;
-    Ok(bytes)
-}
-
-/// The document in the file. Raw ones are never ASCII: the first byte of a COSE_Sign1 is not.
-fn document(file: &[u8]) -> Vec<u8> {
-    if !file.is_ascii() {
-        return file.to_vec();
-    }
-    let text: Vec<u8> = file.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-    let url_safe = text.trim_end_with(b'=');
-    hex::decode(&text)
-        .ok()
-        .or_else(|| STANDARD.decode(&text).ok())
-        .or_else(|| URL_SAFE_NO_PAD.decode(url_safe).ok())
-        .unwrap_or_else(|| file.to_vec())
-}
-
-/// `str::trim_end_matches` for bytes.
-trait TrimEnd {
-    fn trim_end_with(&self, byte: u8) -> &[u8];
-}
-
-impl TrimEnd for [u8] {
-    fn trim_end_with(&self, byte: u8) -> &[u8] {
-        let end = self.iter().rposition(|b| *b != byte).map_or(0, |at| at + 1);
-        &self[..end]
-    }
-}
-
 fn bytes(octets: Option<&Octets>) -> Option<&[u8]> {
     octets.map(|octets| octets.0.as_slice())
 }
@@ -164,70 +97,13 @@ fn now() -> UnixTime {
     UnixTime::since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn describe(claims: &Claims, root: RootFingerprint) -> Value {
-    let field = |bytes: Option<&[u8]>| bytes.map(hex::encode);
-    let pcrs: Map<_, _> = claims
-        .pcrs()
-        .iter()
-        .map(|(index, value)| (index.number().to_string(), json!(value.to_string())))
-        .collect();
-    json!({
-        "module_id": claims.module_id(),
-        "timestamp_ms": claims.timestamp().as_duration().as_millis() as u64,
-        "pcrs": pcrs,
-        "public_key": field(claims.public_key()),
-        "user_data": field(claims.user_data()),
-        "nonce": field(claims.nonce()),
-        "certificates": claims.certificates().len(),
-        "root_sha256": root.to_string(),
-    })
-}
-
-impl Verdict {
-    fn json(&self) -> Value {
-        let error = self.outcome.as_ref().err();
-        json!({
-            "verified": error.is_none(),
-            "step": error.map(|e| e.step().name()),
-            "error": error.map(Error::name),
-            "message": error.map(ToString::to_string),
-            "policy": self.policy,
-            "document": self.document,
-        })
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |step: Step, found: &str| {
-            text += &format!("  {:<11} {found}\n", step.name());
-        };
-        match &self.outcome {
-            Ok(findings) => {
-                findings.iter().for_each(|finding| line(finding.step(), &finding.to_string()))
-            }
-            Err(error) => {
-                let passed = Step::ALL.into_iter().take_while(|step| *step != error.step());
-                passed.for_each(|step| line(step, "passed"));
-                line(error.step(), "REFUSED");
-            }
-        }
-        match (&self.outcome, self.policy) {
-            (Ok(_), "none") => {
-                text += "genuine: a Nitro hypervisor signed it. No measurement was checked, so nothing is \
-                         known of the program inside; add --pcr 0=HEX --pcr 1=HEX --pcr 2=HEX.\n";
-            }
-            (Ok(_), _) => text += "verified: genuine, and every register is as expected.\n",
-            (Err(_), _) => {}
-        }
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use aegis_dev_attester::{AttestRequest, DevelopmentAttester};
+    use aegis_verifier::RootFingerprint;
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
     use crate::args::{Cli, Command};
@@ -274,7 +150,9 @@ mod tests {
         assert_eq!(json["document"]["nonce"], hex::encode("nonce"));
         let root = RootFingerprint::new(case.attester.root_fingerprint());
         assert_eq!(json["document"]["root_sha256"], root.to_string());
-        assert!(verdict.text().contains("No measurement was checked"));
+        let text = verdict.text();
+        assert!(text.contains("No measurement was checked"), "{text}");
+        assert!(text.contains(&format!("the root you gave, SHA-256 {root}")), "{text}");
     }
 
     #[test]
@@ -315,7 +193,51 @@ mod tests {
         assert_eq!(json["verified"], false);
         assert_eq!(json["step"], "nonce");
         assert!(json["error"].is_string() && json["document"].is_object());
-        assert!(verdict.text().ends_with("  nonce       REFUSED\n"));
+        assert!(verdict.text().contains("  nonce       REFUSED\n"));
+    }
+
+    #[test]
+    fn before_a_refusal_only_what_was_compared_has_passed() {
+        let case = case();
+        let at = AT.to_string();
+        let pcr = format!("0={}", "07".repeat(48));
+        let nonce = hex::encode("nonce");
+        let unchecked = |more: &[&str]| {
+            let text = case.judge(&[&["--at", &at], more].concat()).text();
+            assert!(text.contains("  signature   passed\n"), "{text}");
+            assert!(text.contains("the document says:\n"), "{text}");
+            let found = ["age", "pcrs", "nonce", "public_key"].into_iter().filter(|step| {
+                let line = text.lines().find(|line| line.starts_with(&format!("  {step} ")));
+                line.unwrap().contains("not checked")
+            });
+            found.collect::<Vec<_>>()
+        };
+        assert_eq!(unchecked(&["--nonce", "00"]), ["age", "pcrs"]);
+        assert_eq!(unchecked(&["--user-data", "00"]), ["age", "pcrs", "nonce", "public_key"]);
+        let more = ["--max-age", "9", "--pcr", &pcr, "--nonce", &nonce, "--user-data", "00"];
+        assert_eq!(unchecked(&more), ["public_key"]);
+    }
+
+    #[test]
+    fn what_nobody_signed_is_not_passed_off_as_true() {
+        let case = case();
+        let late = (AT + 1_000_000_000).to_string();
+        let text = case.judge(&["--at", &late]).text();
+        assert!(text.contains("  chain       REFUSED\n"), "{text}");
+        assert!(text.contains("says, and nothing shows that it is true:\n"), "{text}");
+    }
+
+    #[test]
+    fn a_debug_enclave_that_may_pass_is_one_in_every_text() {
+        let mut case = case();
+        let request = AttestRequest { nonce: Some(b"nonce"), ..AttestRequest::default() };
+        case.document = case.attester.attest(&[[0; 48]; 16], &request, AT * 1000).unwrap();
+        let at = AT.to_string();
+        assert_eq!(case.step(&["--at", &at]), Some("debug"));
+        let passed = case.judge(&["--at", &at, "--allow-debug"]).text();
+        assert!(passed.lines().next_back().unwrap().starts_with("DEBUG ENCLAVE"), "{passed}");
+        let refused = case.judge(&["--at", &at, "--allow-debug", "--nonce", "00"]).text();
+        assert!(refused.contains("  debug       A DEBUG ENCLAVE"), "{refused}");
     }
 
     #[test]
@@ -326,17 +248,5 @@ mod tests {
             panic!("another command")
         };
         assert_eq!(policy(&args).unwrap_err().exit, crate::failure::Exit::Usage);
-    }
-
-    #[test]
-    fn raw_hex_and_base64_are_one_document() {
-        let raw = case().document;
-        let hexadecimal = hex::encode(&raw);
-        let lines = hexadecimal.as_bytes().chunks(64).collect::<Vec<_>>().join(&b'\n');
-        assert_eq!(document(&raw), raw);
-        assert_eq!(document(&lines), raw);
-        assert_eq!(document(STANDARD.encode(&raw).as_bytes()), raw);
-        assert_eq!(document(URL_SAFE_NO_PAD.encode(&raw).as_bytes()), raw);
-        assert_eq!(document(b"no document"), b"no document");
     }
 }

@@ -106,3 +106,16 @@ fn a_document_that_is_none_is_refused_with_the_step() {
     let (code, _) = refused(&aegis(&["verify", "/nowhere"]));
     assert_eq!(code, Some(3));
 }
+
+#[test]
+fn a_root_that_is_no_certificate_is_a_usage_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("root");
+    let root = path.to_str().unwrap();
+    for bytes in [&b"no certificate"[..], b"-----BEGIN NOTHING-----\n", &[0x30, 0x00]] {
+        fs::write(&path, bytes).unwrap();
+        let (code, said) = refused(&aegis(&["verify", root, "--root", root]));
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(root) && said.contains("holds no certificate"), "{said}");
+    }
+}
