@@ -27,6 +27,39 @@ Then set the base URL of your SDK to the agent's and leave everything else as it
   GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:4180/gemini
   OpenRouter:  http://127.0.0.1:4180/openrouter/api/v1";
 
+// Texts of `--help`. They stand at the variants: the one-line summary there clears any other.
+
+const AGENT: &str = "\
+Serve the SDKs of this machine through a verified router.
+
+The agent listens on loopback (or a private Unix socket), verifies the enclave behind the router, and passes requests on \
+over the verified session. The port opens only after the first verification; while the router is away the agent keeps \
+trying and says so. If verification fails at the start, it ends with exit code 1 and the step.
+
+Which key your SDK sends:
+  no --key-file                      the router's virtual key, aegis-vk-... (custody host)
+  --key-file, --custody host         the local token, from the file that is printed at the start
+  --key-file, --custody client       your own provider key; it is passed end to end
+
+Without --key-file the virtual key comes with the first request, and verification happens then. Set AEGIS_VIRTUAL_KEY to \
+have it happen at the start: that key is used for nothing else.";
+
+const UP: &str = "\
+Start the whole router on this machine: mock provider, host, enclave and agent.
+
+The enclave is the development one: a plain process whose evidence comes from a root made here, so it shows how the path \
+works and protects nothing. Provider keys in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, \
+OPENROUTER_API_KEY) make the host use these real providers; the others are played by the mock. What is printed while it \
+runs is all that the router's operator sees. Ctrl-C ends everything.";
+
+const VERIFY: &str = "\
+Check an AWS Nitro attestation document by hand.
+
+FILE holds the document raw, in hex or in base64; - is standard input. The chain is judged by AWS's root now, and the \
+document may be 300 s old. With --at the chain is judged at that second, and the age \
+is not checked unless --max-age is given. Without \
+--pcr a document that passes is genuine, and nothing is said about the program inside.";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "aegis", version, about = ABOUT, after_help = EXIT_CODES)]
@@ -40,29 +73,19 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start the whole router on this machine and watch what its operator sees
+    #[command(long_about = UP)]
     Up(UpArgs),
     /// Serve the SDKs of this machine through a verified router
+    #[command(long_about = AGENT)]
     Agent(AgentArgs),
     /// Check an attestation document by hand
+    #[command(long_about = VERIFY)]
     Verify(VerifyArgs),
 }
 
 /// `aegis agent`
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES, long_about = "\
-Serve the SDKs of this machine through a verified router.
-
-The agent listens on loopback (or a private Unix socket), verifies the enclave behind the router, and passes requests on \
-over the verified session. The port opens only after the first verification; while the router is away the agent keeps \
-trying and says so. If verification fails at the start, it ends with exit code 1 and the step.
-
-Which key your SDK sends:
-  no --key-file                      the router's virtual key, aegis-vk-... (custody host)
-  --key-file, --custody host         the local token, from the file that is printed at the start
-  --key-file, --custody client       your own provider key; it is passed end to end
-
-Without --key-file the virtual key comes with the first request, and verification happens then. Set AEGIS_VIRTUAL_KEY to \
-have it happen at the start: that key is used for nothing else.")]
+#[command(after_help = EXIT_CODES)]
 pub struct AgentArgs {
     /// Where the router is, https://NAME[:PORT]; HTTPS_PROXY and NO_PROXY are honoured
     #[arg(long, value_name = "URL")]
@@ -100,13 +123,7 @@ pub struct AgentArgs {
 
 /// `aegis up`
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES, long_about = "\
-Start the whole router on this machine: mock provider, host, enclave and agent.
-
-The enclave is the development one: a plain process whose evidence comes from a root made here, so it shows how the path \
-works and protects nothing. Provider keys in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, \
-OPENROUTER_API_KEY) make the host use these real providers; the others are played by the mock. What is printed while it \
-runs is all that the router's operator sees. Ctrl-C ends everything.")]
+#[command(after_help = EXIT_CODES)]
 pub struct UpArgs {
     /// Keep keys, roots and configuration in this folder [default: a temporary one]
     #[arg(long, value_name = "DIR")]
@@ -127,22 +144,17 @@ pub struct UpArgs {
 
 /// `aegis verify`
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES, long_about = "\
-Check an AWS Nitro attestation document by hand.
-
-FILE holds the document raw, in hex or in base64; - is standard input. The chain is judged by AWS's root now, and the \
-document may be 300 s old. With --at both are judged at that second, and the age only if --max-age is given. Without \
---pcr a document that passes is genuine, and nothing is said about the program inside.")]
+#[command(after_help = EXIT_CODES)]
 pub struct VerifyArgs {
     /// The document: raw, hex or base64; - for standard input
     pub file: PathBuf,
     /// Trust this root certificate (PEM or DER) in the place of AWS's
     #[arg(long, value_name = "FILE")]
     pub root: Option<PathBuf>,
-    /// Judge as of this moment
+    /// Judge as of this moment; the age is then not checked, unless --max-age is given
     #[arg(long, value_name = "UNIX_SECONDS")]
     pub at: Option<u64>,
-    /// Greatest age of the document
+    /// Greatest age of the document [default: 300; with --at: none]
     #[arg(long, value_name = "SECONDS")]
     pub max_age: Option<u64>,
     /// A register that must be present with this value; may be repeated

@@ -119,3 +119,12 @@ fn a_root_that_is_no_certificate_is_a_usage_error() {
         assert!(said.contains(root) && said.contains("holds no certificate"), "{said}");
     }
 }
+
+#[test]
+fn the_help_of_verify_says_when_age_counts() {
+    let text = String::from_utf8(aegis(&["verify", "--help"]).stdout).unwrap();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("the document may be 300 s old"), "{text}");
+    assert!(text.contains("the age is not checked unless --max-age is given"), "{text}");
+    assert!(text.contains("[default: 300; with --at: none]"), "{text}");
+}
