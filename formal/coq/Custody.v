@@ -1,33 +1,7 @@
 (** Custody: a grant is taken only in the custody that the client stated for that request. *)
-Require Import List Arith Bool Lia.
-Require Import Machines.
-Import ListNotations.
-
-Section Custody.
-Variables B Rules M Word : Type.
-Variable start : Rules -> list B -> list B -> M.
-Variable push : M -> list B -> M.
-Variable counts : M -> list (option nat).
-Variable model : M -> option Word.
-Variable broken : M -> bool.
-Variable no_word : Word.
-Variables cap room : nat.
-
-Notation enclave := (enclave B Rules M Word).
-Notation slot := (slot B Rules M).
-Notation state := (state M).
-Notation event := (event B).
-Notation output := (output B Rules Word).
-Notation usage := (usage Word).
-Notation step := (step B Rules M Word start push counts model broken no_word cap room).
-Notation run := (run B Rules M Word start push counts model broken no_word cap room).
-Notation live := (live B Rules M Word start push counts model broken no_word cap).
-Notation exchange := (exchange B Rules M Word start push counts model broken no_word cap).
-Notation Running := (Running B M).
-Notation Asking := (Asking B M).
+Load Setting.
 Notation waiting_of en r := (b_waiting Word (e_books B Rules M Word en) r).
 Notation requests_of en := (b_requests Word (e_books B Rules M Word en)).
-Ltac inv H := inversion H; subst; clear H.
 
 (** The custody of the plan that a request runs under. *)
 Definition stated (s : option slot) := option_map (fun s => p_custody _ _ (s_plan _ _ _ s)) s.
@@ -148,7 +122,7 @@ Qed.
 
 (** In every run: a frame that grants request r does so in the custody of r's plan. *)
 Theorem custody_as_stated is (en : enclave) o now f (en' : enclave) o' r g :
-  run (boot B Rules M Word) is = (en, o) -> step en now (FromHost _ _ f) = (en', o') ->
+  run boot is = (en, o) -> step en now (FromHost _ _ f) = (en', o') ->
   In (Accepted _ _ _ r g) o' -> exists a c s,
     f = Grant r a g c /\ e_slots _ _ _ _ en r = Some s /\ p_custody _ _ (s_plan _ _ _ s) = c.
 Proof.
@@ -175,4 +149,4 @@ Proof.
       [|destruct (w_given_up w)|]; inv H; simpl in I; try destruct I as [I|[]]; try discriminate; contradiction.
   - exfalso. destruct (owes _ _ _); inv H; simpl in I; try destruct I as [I|[]]; try discriminate; contradiction.
 Qed.
-End Custody.
+End OfMachines.

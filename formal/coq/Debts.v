@@ -1,34 +1,9 @@
 (** What was told of a grant is owed to the ledger until it is acknowledged: the usage of a closing
     goes on the list of `Control::unacknowledged`, and only an `Ack` of its number takes it off. *)
-Require Import List Arith Bool Lia.
-Require Import Machines Relay.
-Import ListNotations.
-
-Section Debts.
-Variables B Rules M Word : Type.
-Variable start : Rules -> list B -> list B -> M.
-Variable push : M -> list B -> M.
-Variable counts : M -> list (option nat).
-Variable model : M -> option Word.
-Variable broken : M -> bool.
-Variable no_word : Word.
-Variables cap room : nat.
-
-Notation enclave := (enclave B Rules M Word).
-Notation slot := (slot B Rules M).
-Notation state := (state M).
-Notation event := (event B).
-Notation output := (output B Rules Word).
-Notation usage := (usage Word).
-Notation step := (step B Rules M Word start push counts model broken no_word cap room).
-Notation run := (run B Rules M Word start push counts model broken no_word cap room).
-Notation live := (live B Rules M Word start push counts model broken no_word cap).
-Notation exchange := (exchange B Rules M Word start push counts model broken no_word cap).
-Notation Running := (Running B M).
-Notation Asking := (Asking B M).
+Require Import Relay.
+Load Setting.
 Notation granted en := (b_granted Word (e_books B Rules M Word en)).
 Notation owed en := (b_owed Word (e_books B Rules M Word en)).
-Ltac inv H := inversion H; subst; clear H.
 
 (** The grant that a request holds: in its mailbox or in its exchange. *)
 Definition held_by (x : state) := match x with
@@ -95,7 +70,7 @@ Lemma exchange_grip p now x e y a u : exchange p now x e = (y, a, u) ->
 Proof.
   intros H. destruct x, e; simpl in H; inv H; simpl; auto;
     try (right; split; [reflexivity|eauto]; fail);
-    try (unfold answered; destruct (told _ _ _ _ _ _ _ _ _ _) as [[[] ]|]; simpl; auto; fail).
+    try (unfold answered; destruct (told _ _) as [[[] ]|]; simpl; auto; fail).
 Qed.
 
 Lemma live_tidy (en : enclave) now q s x e (en' : enclave) o l : tidy l
@@ -251,7 +226,6 @@ Proof.
 Qed.
 
 Notation sane := (sane B Rules M Word).
-Notation boot := (boot B Rules M Word).
 
 Lemma step_tidy (en : enclave) now i (en' : enclave) o : sane en -> tidy_in en ->
   step en now i = (en', o) -> tidy_in en' /\ listed en' o.
@@ -361,4 +335,4 @@ Qed.
 Theorem told_again (en : enclave) now u : In u (owed en) ->
   In (Again _ _ _ u) (snd (step en now (Up _ _))).
 Proof. intros J. simpl. right. apply in_map, J. Qed.
-End Debts.
+End OfMachines.

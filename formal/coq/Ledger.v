@@ -3,30 +3,7 @@
     For each request, at every moment of every run: at most one grant is accepted, it is dispatched
     at most once and only after a grant, and it is settled at most once; once the request is over it
     was settled exactly as often as granted. *)
-Require Import List Arith Bool Lia.
-Require Import Machines.
-Import ListNotations.
-
-Section Ledger.
-Variables B Rules M Word : Type.
-Variable start : Rules -> list B -> list B -> M.
-Variable push : M -> list B -> M.
-Variable counts : M -> list (option nat).
-Variable model : M -> option Word.
-Variable broken : M -> bool.
-Variable no_word : Word.
-Variables cap room : nat.
-
-Notation enclave := (enclave B Rules M Word).
-Notation slot := (slot B Rules M).
-Notation state := (state M).
-Notation event := (event B).
-Notation output := (output B Rules Word).
-Notation step := (step B Rules M Word start push counts model broken no_word cap room).
-Notation run := (run B Rules M Word start push counts model broken no_word cap room).
-Notation live := (live B Rules M Word start push counts model broken no_word cap).
-Notation exchange := (exchange B Rules M Word start push counts model broken no_word cap).
-Notation boot := (boot B Rules M Word).
+Load Setting.
 
 (** * Counting *)
 Definition times (f : output -> bool) (o : list output) := length (filter f o).
@@ -46,17 +23,17 @@ Definition busy (x : state) := match x with Sent _ _ _ | Relaying _ _ _ _ _ _ =>
 Inductive fits (r n : nat) (w : option waiting) : option slot -> nat -> nat -> nat -> Prop :=
 | f_new : n < r -> w = None -> fits r n w None 0 0 0
 | f_asking s p : r <= n -> (forall x, w = Some x -> w_given_up x = false) ->
-    fits r n w (Some (Build_slot _ _ _ s p (Asking _ _ None))) 0 0 0
+    fits r n w (Some (Build_slot _ _ _ s p (Asking None))) 0 0 0
 | f_allowed s p g : r <= n -> w = None ->
-    fits r n w (Some (Build_slot _ _ _ s p (Asking _ _ (Some (Granted _ g))))) 1 0 0
+    fits r n w (Some (Build_slot _ _ _ s p (Asking (Some (Granted _ g))))) 1 0 0
 | f_refused s p e : r <= n -> w = None -> (forall g, e <> Granted _ g) ->
-    fits r n w (Some (Build_slot _ _ _ s p (Asking _ _ (Some e)))) 0 0 0
+    fits r n w (Some (Build_slot _ _ _ s p (Asking (Some e)))) 0 0 0
 | f_busy s p x : r <= n -> w = None -> busy x ->
-    fits r n w (Some (Build_slot _ _ _ s p (Running _ _ x))) 1 1 0
+    fits r n w (Some (Build_slot _ _ _ s p (Running x))) 1 1 0
 | f_over s p k d : r <= n -> w = None -> d <= k -> k <= 1 ->
-    fits r n w (Some (Build_slot _ _ _ s p (Running _ _ (Over _)))) k d k
+    fits r n w (Some (Build_slot _ _ _ s p (Running (Over _)))) k d k
 | f_late s p x : r <= n -> w = Some x -> w_given_up x = true ->
-    fits r n w (Some (Build_slot _ _ _ s p (Running _ _ (Over _)))) 0 0 0.
+    fits r n w (Some (Build_slot _ _ _ s p (Running (Over _)))) 0 0 0.
 
 Definition fit (en : enclave) r := fits r (b_requests _ (e_books _ _ _ _ en))
   (b_waiting _ (e_books _ _ _ _ en) r) (e_slots _ _ _ _ en r).
@@ -72,7 +49,7 @@ Inductive moves : state -> event -> state -> nat -> nat -> Prop :=
 Lemma live_moves en now r (s : slot) x e en' o : live en now r s x e = (en', o) ->
   exists x' d c,
   e_slots _ _ _ _ en' = set (e_slots _ _ _ _ en) r
-    (Some (Build_slot _ _ _ (s_session _ _ _ s) (s_plan _ _ _ s) (Running _ _ x'))) /\
+    (Some (Build_slot _ _ _ (s_session _ _ _ s) (s_plan _ _ _ s) (Running x'))) /\
   moves x e x' d c /\
   b_requests _ (e_books _ _ _ _ en') = b_requests _ (e_books _ _ _ _ en) /\
   b_waiting _ (e_books _ _ _ _ en') = b_waiting _ (e_books _ _ _ _ en) /\
@@ -102,7 +79,6 @@ Qed.
 
 (** * A step of the enclave *)
 Notation fit_at en r := (fit en r).
-Ltac inv H := inversion H; subst; clear H.
 
 Lemma fit_other (en en' : enclave) r G S T : fit en r G S T ->
   b_requests _ (e_books _ _ _ _ en') = b_requests _ (e_books _ _ _ _ en) ->
@@ -126,7 +102,7 @@ Proof.
   destruct (b_waiting _ _ _); constructor; auto; congruence.
 Qed.
 
-Lemma no_again r (l : list (usage Word)) :
+Lemma no_again r (l : list usage) :
   let o := map (Again B Rules Word) l in grants r o = 0 /\ sends r o = 0 /\ closings r o = 0.
 Proof. induction l; simpl; auto. Qed.
 
@@ -173,7 +149,7 @@ Qed.
 Lemma live_fits en now q s x e en' o r G S T : fit en r G S T -> live en now q s x e = (en', o) ->
   (r = q -> forall x' d c, moves x e x' d c ->
     fits r (b_requests _ (e_books _ _ _ _ en)) (b_waiting _ (e_books _ _ _ _ en) r)
-      (Some (Build_slot _ _ _ (s_session _ _ _ s) (s_plan _ _ _ s) (Running _ _ x'))) G (S + d) (T + c)) ->
+      (Some (Build_slot _ _ _ (s_session _ _ _ s) (s_plan _ _ _ s) (Running x'))) G (S + d) (T + c)) ->
   fit en' r (G + grants r o) (S + sends r o) (T + closings r o).
 Proof.
   intros F L H. destruct (live_moves _ _ _ _ _ _ _ _ L) as (x' & d & c & E & M1 & R & W & C).
@@ -185,8 +161,8 @@ Proof.
 Qed.
 
 Lemma running_moves r n w s p x e G S T :
-  fits r n w (Some (Build_slot _ _ _ s p (Running _ _ x))) G S T -> forall x' d c, moves x e x' d c ->
-  fits r n w (Some (Build_slot _ _ _ s p (Running _ _ x'))) G (S + d) (T + c).
+  fits r n w (Some (Build_slot _ _ _ s p (Running x))) G S T -> forall x' d c, moves x e x' d c ->
+  fits r n w (Some (Build_slot _ _ _ s p (Running x'))) G (S + d) (T + c).
 Proof.
   intros F x' d c M1. inv F; inv M1; simpl in *; try contradiction; rewrite ?Nat.add_0_r.
   - apply f_busy; auto.
@@ -208,9 +184,9 @@ Qed.
 
 
 Lemma asked_fits en now q s p m k e en1 o1 en' o2 r G S T :
-  fit en r G S T -> e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Asking _ _ m)) ->
+  fit en r G S T -> e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Asking m)) ->
   drop_asked _ _ _ _ no_word en q k = (en1, o1) ->
-  live en1 now q (Build_slot _ _ _ s p (Asking _ _ None)) (Asked _) e = (en', o2) ->
+  live en1 now q (Build_slot _ _ _ s p (Asking None)) (Asked _) e = (en', o2) ->
   (k = None /\ m = Some e \/ k = m /\ forall g, e <> Granted _ g) ->
   fit en' r (G + grants r (o1 ++ o2)) (S + sends r (o1 ++ o2)) (T + closings r (o1 ++ o2)).
 Proof.
@@ -302,7 +278,7 @@ Proof. intros. apply f_new; auto. Qed.
 
 (** A request is over when its exchange is: the client has its answer, or went away. *)
 Definition over (en : enclave) r := exists s p,
-  e_slots _ _ _ _ en r = Some (Build_slot _ _ _ s p (Running _ _ (Over _))).
+  e_slots _ _ _ _ en r = Some (Build_slot _ _ _ s p (Running (Over _))).
 
 Section Claims.
 Variables (is : list (nat * input B Rules)) (en : enclave) (o : list output) (r : nat).
@@ -350,4 +326,4 @@ Proof.
     destruct (negb _); [discriminate|]. destruct (w_given_up w); discriminate.
   - destruct (owes _ _ _); discriminate.
 Qed.
-End Ledger.
+End OfMachines.

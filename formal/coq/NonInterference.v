@@ -4,37 +4,7 @@
     frames the enclave gets. What it sees of an output is [view], which is
     `aegis_core::exchange::observable` and the list of SECURITY.md; it is given more than it has, since
     outcomes that it could only guess from sizes are told to it outright. *)
-Require Import List Arith Bool Lia.
-Require Import Machines.
-Import ListNotations.
-
-Section Relay.
-Variables B Rules M Word : Type.
-Variable start : Rules -> list B -> list B -> M.
-Variable push : M -> list B -> M.
-Variable counts : M -> list (option nat).
-Variable model : M -> option Word.
-Variable broken : M -> bool.
-Variable no_word : Word.
-Variables cap room : nat.
-
-Notation enclave := (enclave B Rules M Word).
-Notation slot := (slot B Rules M).
-Notation state := (state M).
-Notation event := (event B).
-Notation plan := (plan B Rules).
-Notation output := (output B Rules Word).
-Notation usage := (usage Word).
-Notation step := (step B Rules M Word start push counts model broken no_word cap room).
-Notation live := (live B Rules M Word start push counts model broken no_word cap).
-Notation exchange := (exchange B Rules M Word start push counts model broken no_word cap).
-Notation told := (told B Rules M Word counts model broken no_word).
-Notation metered := (metered B Rules M start).
-Notation Running := (Running B M).
-Notation Asking := (Asking B M).
-Notation Chunk := (Chunk B).
-Notation Head := (Head B).
-Ltac inv H := inversion H; subst; clear H.
+Load Setting.
 
 (** * The world that the host plays with *)
 
@@ -451,7 +421,7 @@ Proof.
 Qed.
 
 Definition booted (coming : list request) : world :=
-  {| w_enclave := boot _ _ _ _; w_coming := coming; w_answers := fun _ => [] |}.
+  {| w_enclave := boot; w_coming := coming; w_answers := fun _ => [] |}.
 
 (** NON-INTERFERENCE against a host that adapts: whatever it does, however it reacts to what it has
     seen, two worlds whose requests and answers differ in content only - same sizes, same providers,
@@ -469,4 +439,4 @@ Proof.
   destruct (play w now m) as [w1 v1], (play w' now m) as [w2 v2]. simpl in *. subst v2.
   apply IH, D.
 Qed.
-End Relay.
+End OfMachines.

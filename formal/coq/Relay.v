@@ -1,35 +1,5 @@
 (** What passes through: faithfully, in its own session, to the provider that its client named. *)
-Require Import List Arith Bool Lia.
-Require Import Machines.
-Import ListNotations.
-
-Section Relay.
-Variables B Rules M Word : Type.
-Variable start : Rules -> list B -> list B -> M.
-Variable push : M -> list B -> M.
-Variable counts : M -> list (option nat).
-Variable model : M -> option Word.
-Variable broken : M -> bool.
-Variable no_word : Word.
-Variables cap room : nat.
-
-Notation enclave := (enclave B Rules M Word).
-Notation slot := (slot B Rules M).
-Notation state := (state M).
-Notation event := (event B).
-Notation plan := (plan B Rules).
-Notation output := (output B Rules Word).
-Notation usage := (usage Word).
-Notation step := (step B Rules M Word start push counts model broken no_word cap room).
-Notation live := (live B Rules M Word start push counts model broken no_word cap).
-Notation exchange := (exchange B Rules M Word start push counts model broken no_word cap).
-Notation told := (told B Rules M Word counts model broken no_word).
-Notation metered := (metered B Rules M start).
-Notation Running := (Running B M).
-Notation Asking := (Asking B M).
-Notation Chunk := (Chunk B).
-Notation Head := (Head B).
-Ltac inv H := inversion H; subst; clear H.
+Load Setting.
 
 (** * Faithful relay *)
 
@@ -274,8 +244,7 @@ Proof.
 Qed.
 
 (** ... and that at every step of every run. *)
-Notation run := (run B Rules M Word start push counts model broken no_word cap room).
-Theorem session_isolation is : forall en o now i en' o', run (boot B Rules M Word) is = (en, o) ->
+Theorem session_isolation is : forall en o now i en' o', run boot is = (en, o) ->
   step en now i = (en', o') -> own en i en' o'.
 Proof.
   assert (R : forall en en' o, sane en -> run en is = (en', o) -> sane en').
@@ -284,4 +253,4 @@ Proof.
     eapply IH; [|exact F]. eapply step_sane; eauto. }
   intros en o now i en' o' H T. eapply isolation; eauto. eapply R; [|exact H]. intros r. exact I.
 Qed.
-End Relay.
+End OfMachines.
