@@ -41,9 +41,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("aegis-host", &["aegis-table", "aegis-wire"]),
     // The verifier does not depend on the thing it verifies, nor on its encodings.
     ("aegis-verifier", &[]),
-    ("aegis-client", &["aegis-verifier", "aegis-wire"]),
+    // Signed lists know files' bytes and keys: no evidence, no protocol, no verifier.
+    ("aegis-releases", &[]),
+    ("aegis-client", &["aegis-releases", "aegis-verifier", "aegis-wire"]),
     // `aegis up` starts enclave and host as programs; it does not link them.
-    ("aegis", &["aegis-client", "aegis-table", "aegis-verifier", "aegis-wire"]),
+    (
+        "aegis",
+        &["aegis-client", "aegis-releases", "aegis-table", "aegis-verifier", "aegis-wire"],
+    ),
     ("aegis-eif", &[]),
     // Test tools. The adversary of the rig signs evidence of its own, so it has an attester too.
     ("aegis-mock", &[]),
@@ -54,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "aegis-dev-attester",
             "aegis-mock",
             "aegis-nsm",
+            "aegis-releases",
             "aegis-table",
             "aegis-verifier",
             "aegis-wire",
