@@ -93,7 +93,7 @@ fn check_all(
     }
     check_usage(CertificatePosition::Leaf, leaf)?;
     if let Some((at, root)) = authorities.first() {
-        check_root_itself(*at, root, now)?;
+        check_root_itself(*at, root, authorities.len() - 1, now)?;
     }
     check_path(payload, now).map_err(|error| locate(&error, &authorities, leaf, now))?;
     Ok(authorities
@@ -145,10 +145,13 @@ fn check_usage(at: CertificatePosition, certificate: &Certificate<'_>) -> Result
 fn check_root_itself(
     at: CertificatePosition,
     root: &Certificate<'_>,
+    authorities_below: usize,
     now: UnixTime,
 ) -> Result<(), ChainError> {
-    if !root.is_ca {
-        return Err(ChainError::RootNotCa);
+    let constraints = root.basic_constraints.filter(|constraints| constraints.is_ca);
+    let path_length = constraints.ok_or(ChainError::RootNotCa)?.path_length;
+    if path_length.is_some_and(|allowed| authorities_below > usize::from(allowed)) {
+        return Err(ChainError::PathLengthExceeded);
     }
     match outside_validity(at, root, now) {
         Some(error) => Err(error),

@@ -41,9 +41,9 @@
 //! | `size` | 1 byte to [`limits::MAX_DOCUMENT_BYTES`] |
 //! | `cose` | COSE_Sign1, untagged or tag 18, protected header `{1: -35}` (ES384), unprotected header empty, 96 bytes of signature, no bytes after it, every length in shortest form |
 //! | `payload` | the nine keys AWS emits, each at most once, no others; the three optional ones may be null or absent; digest SHA384; PCR indices below 32, 48 bytes each; lengths as in [`limits`] |
-//! | `chain` | `cabundle[0]` *is* the policy's root; a path at `now` of ECDSA-P384-SHA384 signatures (rustls-webpki), which is `cabundle` in its order with nothing left over; P-384 in every key; key usage present and exact; no extended key usage; the root valid itself |
+//! | `chain` | `cabundle[0]` *is* the policy's root; a path, at `now` or at the document's time if that is up to 60 s ahead, of ECDSA-P384-SHA384 signatures (rustls-webpki), which is `cabundle` in its order with nothing left over; P-384 in every key; key usage present and exact; no extended key usage; the root valid itself and not beyond its own path length |
 //! | `signature` | ES384 by the leaf over the received bytes |
-//! | `age` | at most [`Policy::max_age`] old, at most 60 s from the future |
+//! | `age` | at most [`Policy::max_age`] old, at most [`Policy::max_future_skew`] from the future |
 //! | `debug` | PCR0 listed and not all zero |
 //! | `pcrs` | every register of one accepted set present and equal |
 //! | `nonce`, `public_key`, `user_data` | equal to the challenge's |
@@ -61,8 +61,18 @@
 //!
 //! Feature `aws-lc-rs` (default) is the fast one; `default-features = false, features =
 //! ["pure-rust"]` uses RustCrypto's p384 and sha2 and compiles no C, with the same
-//! verdicts. Both on: aws-lc-rs is used. The crate is `no_std` and needs `alloc`. Its public API
-//! has no type of another crate. Rust 1.95.
+//! verdicts. Both on: aws-lc-rs is used. The pure build compiles for targets without an operating
+//! system (thumbv7em-none-eabi is tried); aws-lc-rs needs one. The crate is `no_std` and needs
+//! `alloc`. Its public API has no type of another crate. Rust 1.88 or later.
+//!
+//! # Time
+//!
+//! Three moments meet: `now`, the document's timestamp, and the certificates' validity, which for a
+//! leaf begins three seconds before its document. Certificates are judged at `now`. If the document
+//! is ahead of `now` by no more than [`Policy::max_future_skew`], they are judged at its timestamp,
+//! or a client with a clock four seconds slow would refuse every fresh document. That gives nothing
+//! away: the leaf has signed the timestamp, the moment moves only forward and at most 60 s, and a
+//! document that far ahead was to be accepted anyway.
 
 #![no_std]
 

@@ -35,7 +35,8 @@ pub const SIGNATURE_BYTES: usize = 96;
 /// Default for the greatest age of a document.
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);
 
-/// How far a document's timestamp may lie in the verifier's future.
+/// How far a document's timestamp may lie in the verifier's future, and so how slow a client's clock
+/// may be.
 pub const MAX_FUTURE_SKEW: Duration = Duration::from_secs(60);
 
 /// The most chains a [`ChainMemory`](crate::ChainMemory) keeps: one enclave is one entry of about

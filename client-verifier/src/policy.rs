@@ -115,6 +115,7 @@ pub struct Policy {
     pub(crate) anchor: TrustAnchor,
     pub(crate) measurements: Measurements,
     pub(crate) max_age: Duration,
+    pub(crate) max_future_skew: Duration,
     pub(crate) allow_debug: bool,
 }
 
@@ -126,6 +127,7 @@ impl Policy {
             anchor,
             measurements: Measurements::OneOf(accepted),
             max_age: DEFAULT_MAX_AGE,
+            max_future_skew: MAX_FUTURE_SKEW,
             allow_debug: false,
         }
     }
@@ -140,6 +142,14 @@ impl Policy {
     #[must_use]
     pub const fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
+        self
+    }
+
+    /// The same, but a document may be ahead of `now` by no more than this. More than
+    /// [`MAX_FUTURE_SKEW`], which is the default, counts as that: the bound can be lowered only.
+    #[must_use]
+    pub fn with_max_future_skew(mut self, max_future_skew: Duration) -> Self {
+        self.max_future_skew = max_future_skew.min(MAX_FUTURE_SKEW);
         self
     }
 
@@ -174,8 +184,9 @@ impl Policy {
         self.allow_debug
     }
 
-    pub(crate) const fn max_future_skew(&self) -> Duration {
-        MAX_FUTURE_SKEW
+    /// How far a document's timestamp may be ahead of `now`.
+    pub const fn max_future_skew(&self) -> Duration {
+        self.max_future_skew
     }
 }
 

@@ -36,7 +36,8 @@ use crate::x509::Certificate;
 
 /// Verifies a document that an enclave made just now.
 ///
-/// `now` is the relying party's own time, never the document's. Every step of
+/// `now` is the relying party's own time, never the document's; certificates may begin as far behind
+/// it as two clocks may differ ([`Policy::max_future_skew`]). Every step of
 /// [`Step`](crate::Step) is taken, in that order; the first that refuses ends it.
 pub fn verify(
     document: &[u8],
@@ -106,8 +107,8 @@ fn check(
     check_size(document).map_err(Error::Size)?;
     let sign1 = Sign1::parse(document).map_err(Error::Cose)?;
     let payload = Payload::parse(sign1.payload).map_err(Error::Payload)?;
-    let (Moment::Now(time) | Moment::Archived(time)) = moment;
-    let chain = chain::check(&payload, &policy.anchor, time, memory).map_err(Error::Chain)?;
+    let judged_at = chain_time(&payload, policy, moment);
+    let chain = chain::check(&payload, &policy.anchor, judged_at, memory).map_err(Error::Chain)?;
     check_signature(&sign1, &chain).map_err(Error::Signature)?;
     let age = check_age(&payload, policy, moment).map_err(Error::Age)?;
     let debug = check_debug(&payload.pcrs, policy).map_err(Error::Debug)?;
@@ -147,6 +148,26 @@ fn check_size(document: &[u8]) -> Result<(), SizeError> {
     }
 }
 
+/// The moment at which certificates must be valid.
+///
+/// It is now, but for a document of an enclave whose clock is ahead of ours by no more than two
+/// clocks may differ: then it is the document's own. A leaf begins three seconds before its
+/// document, so a client whose clock is four seconds slow would refuse every fresh one, at a step
+/// that comes before the one made for this difference. Nobody gains by it: the leaf signs the
+/// timestamp, the next step checks that, and it moves this moment only forward, by at most the
+/// skew. What is past its end now stays refused.
+fn chain_time(payload: &Payload<'_>, policy: &Policy, moment: Moment) -> UnixTime {
+    let now = match moment {
+        Moment::Archived(at) => return at,
+        Moment::Now(now) => now,
+    };
+    let timestamp = UnixTime::from_millis(payload.timestamp_ms);
+    match timestamp.after(now) {
+        Some(skew) if skew <= policy.max_future_skew => timestamp,
+        _ => now,
+    }
+}
+
 fn check_signature(sign1: &Sign1<'_>, chain: &Chain<'_>) -> Result<(), SignatureError> {
     match crypto::verify_es384(chain.leaf_key, &sign1.signed_bytes(), sign1.signature) {
         true => Ok(()),
@@ -166,7 +187,7 @@ fn check_age(
     let Some(age) = now.after(timestamp) else {
         // The enclave's clock is ahead of ours.
         return match timestamp.after(now) {
-            Some(skew) if skew <= policy.max_future_skew() => Ok(Some(Duration::ZERO)),
+            Some(skew) if skew <= policy.max_future_skew => Ok(Some(Duration::ZERO)),
             _ => Err(AgeError::FromTheFuture { timestamp, now }),
         };
     };

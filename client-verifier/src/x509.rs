@@ -41,8 +41,16 @@ pub(crate) struct Certificate<'a> {
     /// SubjectPublicKeyInfo with its head.
     spki: &'a [u8],
     pub(crate) key_usage: Option<u16>,
-    pub(crate) is_ca: bool,
+    pub(crate) basic_constraints: Option<BasicConstraints>,
     pub(crate) has_extended_key_usage: bool,
+}
+
+/// Whether a certificate may issue others (RFC 5280, section 4.2.1.9).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BasicConstraints {
+    pub(crate) is_ca: bool,
+    /// How many CAs may stand between this one and a leaf.
+    pub(crate) path_length: Option<u8>,
 }
 
 impl<'a> Certificate<'a> {
@@ -66,8 +74,13 @@ impl<'a> Certificate<'a> {
         let validity = read_validity(tbs.sequence()?)?;
         let _subject = tbs.sequence()?;
         let spki = tbs.whole_sequence()?;
-        let mut parsed =
-            Self { validity, spki, key_usage: None, is_ca: false, has_extended_key_usage: false };
+        let mut parsed = Self {
+            validity,
+            spki,
+            key_usage: None,
+            basic_constraints: None,
+            has_extended_key_usage: false,
+        };
         let mut explicit = Elements::new(tbs.content(tag::CONTEXT_3)?);
         let mut extensions = explicit.sequence()?;
         while !extensions.is_empty() {
@@ -94,8 +107,9 @@ impl<'a> Certificate<'a> {
         match identifier {
             // A second one would let two readers see two usages.
             KEY_USAGE if self.key_usage.is_some() => return None,
+            BASIC_CONSTRAINTS if self.basic_constraints.is_some() => return None,
             KEY_USAGE => self.key_usage = Some(read_key_usage(value)?),
-            BASIC_CONSTRAINTS => self.is_ca = read_is_ca(value)?,
+            BASIC_CONSTRAINTS => self.basic_constraints = Some(read_basic_constraints(value)?),
             EXTENDED_KEY_USAGE => self.has_extended_key_usage = true,
             _ => {}
         }
@@ -104,13 +118,20 @@ impl<'a> Certificate<'a> {
 }
 
 /// BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL }
-fn read_is_ca(value: &[u8]) -> Option<bool> {
+fn read_basic_constraints(value: &[u8]) -> Option<BasicConstraints> {
     let mut outer = Elements::new(value);
     let mut constraints = outer.sequence()?;
-    if !constraints.next_is(tag::BOOLEAN) {
-        return Some(false);
-    }
-    Some(constraints.content(tag::BOOLEAN)? == [0xff])
+    let is_ca = constraints.next_is(tag::BOOLEAN) && constraints.content(tag::BOOLEAN)? == [0xff];
+    let path_length = match constraints.is_empty() {
+        true => None,
+        // In DER a byte from 0x80 on would be negative.
+        false => match *constraints.content(tag::INTEGER)? {
+            [length @ 0..=0x7f] => Some(length),
+            _ => return None,
+        },
+    };
+    let ends = constraints.is_empty() && outer.is_empty();
+    ends.then_some(BasicConstraints { is_ca, path_length })
 }
 
 /// KeyUsage ::= BIT STRING, in DER: no trailing zero bits, unused bits zero.

@@ -65,23 +65,23 @@ refusals! {
             /// Where.
             at: CertificatePosition,
         } = "extended_key_usage_present", "{at} has an extended key usage extension";
-        /// Now is before the certificate's validity (section 4.1.2.5).
+        /// The certificate's validity has not begun (section 4.1.2.5).
         NotYetValid {
             /// Which.
             at: CertificatePosition,
             /// When it begins.
             not_before: UnixTime,
-            /// The time of verification.
+            /// The moment the chain was judged at: now, or the document's if that is a little ahead.
             now: UnixTime,
         } = "not_yet_valid",
             "{at} is valid from {not_before}, now is {now}; check this machine's clock";
-        /// Now is after the certificate's validity (section 4.1.2.5).
+        /// The certificate's validity is over (section 4.1.2.5).
         Expired {
             /// Which.
             at: CertificatePosition,
             /// When it ended.
             not_after: UnixTime,
-            /// The time of verification.
+            /// The moment the chain was judged at: now, or the document's if that is a little ahead.
             now: UnixTime,
         } = "expired", "{at} was valid until {not_after}, now is {now}; ask for a new document";
         /// The root is no CA (section 4.2.1.9).

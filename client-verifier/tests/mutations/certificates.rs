@@ -48,6 +48,12 @@ defects! {
         => Error::Chain(ChainError::KeyNotP384 { at: CaBundle(1) }),
     root_key_on_p256: before_issuing(|chain| chain.certificate_mut(0).key = KeyKind::P256)
         => Error::Chain(ChainError::KeyNotP384 { at: CaBundle(0) }),
+    leaf_key_compressed: before_issuing(|chain| {
+        chain.leaf_mut().edit = Some(|der| point_format(der, 2));
+    }) => Error::Chain(ChainError::KeyNotP384 { at: Leaf }),
+    leaf_key_in_hybrid_form: before_issuing(|chain| {
+        chain.leaf_mut().edit = Some(|der| point_format(der, 6));
+    }) => Error::Chain(ChainError::KeyNotP384 { at: Leaf }),
     leaf_signed_with_sha256: before_issuing(|chain| chain.leaf_mut().sha256 = true)
         => Error::Chain(ChainError::SignatureAlgorithmNotAllowed),
     authority_signed_with_sha256: before_issuing(|chain| chain.certificate_mut(1).sha256 = true)
@@ -114,6 +120,22 @@ defects! {
     root_without_basic_constraints: before_issuing(|chain| {
         chain.certificate_mut(0).set_basic_constraints(None);
     }) => Error::Chain(ChainError::RootNotCa),
+    root_with_fewer_authorities_allowed_than_there_are: before_issuing(|chain| {
+        chain.certificate_mut(0).set_basic_constraints(Some((true, Some(2))));
+    }) => Error::Chain(ChainError::PathLengthExceeded),
+    basic_constraints_twice: before_issuing(|chain| {
+        let constraints = Extension::BasicConstraints { ca: true, path_length: None };
+        chain.certificate_mut(2).extensions.push(constraints);
+    }) => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(2) }),
+    basic_constraints_with_something_beside: before_issuing(|chain| {
+        chain.certificate_mut(0).extensions[0] = raw_constraints(&[&[1, 1, 0xff], &[5, 0]]);
+    }) => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(0) }),
+    basic_constraints_with_something_after_the_path_length: before_issuing(|chain| {
+        chain.certificate_mut(0).extensions[0] = raw_constraints(&[&[1, 1, 0xff], &[2, 1, 9, 5, 0]]);
+    }) => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(0) }),
+    path_length_below_zero: before_issuing(|chain| {
+        chain.certificate_mut(0).extensions[0] = raw_constraints(&[&[1, 1, 0xff], &[2, 1, 0xff]]);
+    }) => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(0) }),
     path_length_0_with_two_authorities_below: before_issuing(|chain| {
         chain.certificate_mut(1).set_basic_constraints(Some((true, Some(0))));
     }) => Error::Chain(ChainError::PathLengthExceeded),
@@ -161,6 +183,19 @@ defects! {
         => Error::Chain(ChainError::KeyUsageMissing { at: Leaf }),
     authority_replaced_by_noise: in_the_bundle(|bundle| bundle[2] = vec![0xa5; 700])
         => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(2) }),
+}
+
+/// Changes the first byte of the key's point: 4 is uncompressed.
+fn point_format(der: &mut [u8], format: u8) {
+    // The bit string with the point: 98 bytes, none of its bits unused, uncompressed.
+    let at = der.windows(4).position(|window| window == [0x03, 0x62, 0x00, 0x04]).unwrap();
+    der[at + 3] = format;
+}
+
+/// Basic constraints of these elements.
+fn raw_constraints(elements: &[&[u8]]) -> Extension {
+    let value = der::sequence(&[elements.concat()]);
+    Extension::Raw { identifier: vec![0x55, 0x1d, 19], critical: true, value }
 }
 
 /// An extension below the arc of private enterprises.

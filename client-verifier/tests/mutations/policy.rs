@@ -13,6 +13,7 @@ use aegis_verifier::UnixTime;
 use aegis_verifier::UserData;
 use aegis_verifier::decode_without_verifying;
 use aegis_verifier::error::AgeError;
+use aegis_verifier::error::CertificatePosition;
 use aegis_verifier::error::ChainError;
 use aegis_verifier::error::FieldError;
 use aegis_verifier::verify_archived;
@@ -35,6 +36,13 @@ allowed! {
     document_of_exactly_the_greatest_age: asked(|question| question.age(MAX_AGE)),
     document_as_far_ahead_as_clocks_may_differ: asked(|question| {
         question.document.set("timestamp", cbor::unsigned(question.now_ms() + SKEW_MS));
+    }),
+    client_whose_clock_is_as_slow_as_clocks_may_differ: asked(|question| {
+        question.now = UnixTime::from_millis(TIMESTAMP_MS - SKEW_MS);
+    }),
+    document_as_far_ahead_as_the_policy_allows: asked(|question| {
+        question.policy = question.policy.clone().with_max_future_skew(Duration::from_secs(1));
+        question.document.set("timestamp", cbor::unsigned(question.now_ms() + 1000));
     }),
     greater_age_by_policy: asked(|question| {
         question.policy = question.policy.clone().with_max_age(MAX_AGE * 2);
@@ -63,6 +71,27 @@ defects! {
     document_from_the_end_of_time: asked(|question| {
         question.document.set("timestamp", cbor::unsigned(u64::MAX));
     }) => Error::Age(AgeError::FromTheFuture { .. }),
+    document_further_ahead_than_the_policy_allows: asked(|question| {
+        question.policy = question.policy.clone().with_max_future_skew(Duration::from_secs(1));
+        question.document.set("timestamp", cbor::unsigned(question.now_ms() + 1001));
+    }) => Error::Age(AgeError::FromTheFuture { .. }),
+    document_further_ahead_than_any_policy_can_allow: asked(|question| {
+        question.policy = question.policy.clone().with_max_future_skew(Duration::MAX);
+        question.document.set("timestamp", cbor::unsigned(question.now_ms() + SKEW_MS + 1));
+    }) => Error::Age(AgeError::FromTheFuture { .. }),
+    client_whose_clock_is_slower_than_clocks_may_differ: asked(|question| {
+        question.now = UnixTime::from_millis(TIMESTAMP_MS - SKEW_MS - 1);
+    }) => Error::Chain(ChainError::NotYetValid { at: CertificatePosition::Leaf, .. }),
+    leaf_past_its_end_though_valid_at_its_document_s_time: asked(|question| {
+        question.policy = question.policy.clone().with_max_age(Duration::MAX);
+        question.age(Duration::from_secs(4 * 3600));
+    }) => Error::Chain(ChainError::Expired { at: CertificatePosition::Leaf, .. }),
+    document_ahead_and_beyond_its_leaf_s_end: asked(|question| {
+        // Now is the leaf's last second, the document says ten seconds later.
+        let last = NOW_SECS + 3 * 3600;
+        question.now = UnixTime::from_secs(last);
+        question.document.set("timestamp", cbor::unsigned((last + 10) * 1000));
+    }) => Error::Chain(ChainError::Expired { at: CertificatePosition::Leaf, .. }),
     document_of_1970: asked(|question| question.document.set("timestamp", cbor::unsigned(1)))
         => Error::Age(AgeError::TooOld { .. }),
 

@@ -1,58 +1,44 @@
 //! Hostile bytes: no panic, and nothing passes that says something else than what was signed.
 //!
-//! Bodies are property tests on stable Rust. Counts are proptest's (`PROPTEST_CASES` raises them).
+//! Property tests on stable Rust, whose counts are proptest's (`PROPTEST_CASES` raises them), and in
+//! `corpus` the bodies of the libFuzzer targets over their kept corpus.
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::LazyLock;
+mod bodies;
+mod corpus;
 
 use aegis_dev_attester::forge::ChainSpec;
-use aegis_dev_attester::forge::DocumentSpec;
 use aegis_dev_attester::forge::Extension;
-use aegis_dev_attester::forge::IssuedChain;
+use aegis_dev_attester::forge::cbor;
 use aegis_verifier::ChainMemory;
 use aegis_verifier::Challenge;
-use aegis_verifier::Claims;
 use aegis_verifier::Error;
-use aegis_verifier::PcrIndex;
 use aegis_verifier::Policy;
 use aegis_verifier::RootFingerprint;
 use aegis_verifier::Step;
 use aegis_verifier::TrustAnchor;
-use aegis_verifier::UnixTime;
 use aegis_verifier::VerifiedEnclave;
 use aegis_verifier::decode_without_verifying;
-use aegis_verifier::verify;
 use aegis_verifier::verify_remembering;
 use ciborium::Value;
-use coset::CborSerializable;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-const NOW_SECS: u64 = 1_750_000_000;
-const NOW: UnixTime = UnixTime::from_secs(NOW_SECS);
+use crate::bodies::BYTES;
+use crate::bodies::CHAIN;
+use crate::bodies::DOCUMENT;
+use crate::bodies::NOW;
+use crate::bodies::NOW_SECS;
+use crate::bodies::assert_read_alike;
+use crate::bodies::document_under;
 
-static CHAIN: LazyLock<IssuedChain> = LazyLock::new(|| ChainSpec::like_aws(NOW_SECS).issue());
-static DOCUMENT: LazyLock<DocumentSpec> = LazyLock::new(|| document(&CHAIN));
-static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| DOCUMENT.sign(&CHAIN).encode());
-
-fn document(chain: &IssuedChain) -> DocumentSpec {
-    let mut document = DocumentSpec::like_aws(chain, NOW_SECS * 1000);
-    document.set_public_key(Some(b"a made-up public key"));
-    document.set_nonce(Some(b"a made-up nonce"));
-    document
-}
-
-/// The policy that lets most through: what it refuses is refused for its form.
-fn lenient(chain: &IssuedChain) -> Policy {
-    let root = RootFingerprint::new(chain.root_fingerprint());
-    Policy::dangerous_any_measurement(TrustAnchor::dangerous_development_root(root))
-        .dangerous_allow_debug()
-}
-
-fn judge(bytes: &[u8], chain: &IssuedChain) -> Result<VerifiedEnclave, Error> {
-    verify(bytes, &lenient(chain), &Challenge::dangerous_without_nonce(), NOW)
+fn judge(
+    bytes: &[u8],
+    chain: &aegis_dev_attester::forge::IssuedChain,
+) -> Result<VerifiedEnclave, Error> {
+    bodies::judge(bytes, RootFingerprint::new(chain.root_fingerprint()))
 }
 
 /// A change to a byte string at a place chosen later.
@@ -102,29 +88,6 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         1 => (any::<Index>(), 1..64_u8).prop_map(|(at, length)| Edit::Repeat(at, length)),
     ];
     vec(edit, 1..4)
-}
-
-/// What another reader finds in a document: its optional fields and registers.
-fn assert_read_alike(bytes: &[u8], claims: &Claims) {
-    let sign1 = coset::CoseSign1::from_slice(bytes)
-        .or_else(|_| <coset::CoseSign1 as coset::TaggedCborSerializable>::from_tagged_slice(bytes))
-        .unwrap();
-    let payload: Value = ciborium::from_reader(&sign1.payload.unwrap()[..]).unwrap();
-    let payload = payload.into_map().unwrap();
-    let field = |name: &str| {
-        payload.iter().find(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value)
-    };
-    let bytes_of = |name: &str| field(name).and_then(Value::as_bytes).map(Vec::as_slice);
-    assert_eq!(bytes_of("public_key"), claims.public_key());
-    assert_eq!(bytes_of("user_data"), claims.user_data());
-    assert_eq!(bytes_of("nonce"), claims.nonce());
-    assert_eq!(field("module_id").unwrap().as_text(), Some(claims.module_id()));
-    let pcrs = field("pcrs").unwrap().as_map().unwrap();
-    assert_eq!(pcrs.len(), claims.pcrs().count());
-    for (index, value) in pcrs {
-        let index = PcrIndex::new(index.as_integer().unwrap().try_into().unwrap()).unwrap();
-        assert_eq!(value.as_bytes().unwrap(), claims.pcrs().value(index).unwrap().as_bytes());
-    }
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -200,25 +163,26 @@ proptest! {
     #[test]
     fn changed_certificates_are_refused(which in 0..5_usize, edits in edits()) {
         let mut chain = ChainSpec::like_aws(NOW_SECS).issue();
-        let policy = lenient(&chain);
+        let root = RootFingerprint::new(chain.root_fingerprint());
         let leaf = chain.leaf().der().to_vec();
         let certificate = chain.cabundle.get(which).unwrap_or(&leaf).clone();
         let mut changed = certificate.clone();
         edits.iter().for_each(|edit| edit.apply(&mut changed));
         prop_assume!(changed != certificate);
-        let mut document = document(&chain);
+        let mut document = document_under(&chain);
         match chain.cabundle.get_mut(which) {
             Some(entry) => {
                 *entry = changed;
-                document = self::document(&chain);
+                document = document_under(&chain);
             }
-            None => document.set("certificate", aegis_dev_attester::forge::cbor::bytes(&changed)),
+            None => document.set("certificate", cbor::bytes(&changed)),
         }
         let bytes = document.sign(&chain).encode();
-        let refused = verify(&bytes, &policy, &Challenge::dangerous_without_nonce(), NOW);
-        prop_assert!(refused.is_err());
+        prop_assert!(bodies::judge(&bytes, root).is_err());
         // A memory that has seen nothing changes no verdict.
         let mut memory = ChainMemory::new();
+        let anchor = TrustAnchor::dangerous_development_root(root);
+        let policy = Policy::dangerous_any_measurement(anchor);
         let challenge = Challenge::dangerous_without_nonce();
         prop_assert!(verify_remembering(&bytes, &policy, &challenge, NOW, &mut memory).is_err());
         prop_assert_eq!(memory.count(), 0);
@@ -235,7 +199,7 @@ proptest! {
         let identifier = vec![0x55, 0x1d, number & 0x7f];
         spec.certificates[which].extensions.push(Extension::Raw { identifier, critical, value });
         let chain = spec.issue();
-        let verdict = judge(&document(&chain).sign(&chain).encode(), &chain);
+        let verdict = judge(&document_under(&chain).sign(&chain).encode(), &chain);
         if let Err(error) = verdict {
             prop_assert_eq!(error.step(), Step::Chain);
         }
