@@ -45,10 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("aegis-releases", &[]),
     ("aegis-client", &["aegis-releases", "aegis-verifier", "aegis-wire"]),
     // `aegis up` starts enclave and host as programs; it does not link them.
-    (
-        "aegis",
-        &["aegis-client", "aegis-releases", "aegis-table", "aegis-verifier", "aegis-wire"],
-    ),
+    ("aegis", &["aegis-client", "aegis-releases", "aegis-table", "aegis-verifier", "aegis-wire"]),
     ("aegis-eif", &[]),
     // Test tools. The adversary of the rig signs evidence of its own, so it has an attester too.
     ("aegis-mock", &[]),
@@ -60,6 +57,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "aegis-mock",
             "aegis-nsm",
             "aegis-releases",
+            "aegis-table",
+            "aegis-verifier",
+            "aegis-wire",
+        ],
+    ),
+    // The attacker knows the frames; it starts the trusted programs and links none of them.
+    (
+        "aegis-attacks",
+        &[
+            "aegis-client",
+            "aegis-dev-attester",
+            "aegis-mock",
+            "aegis-nsm",
+            "aegis-releases",
+            "aegis-rig",
             "aegis-table",
             "aegis-verifier",
             "aegis-wire",

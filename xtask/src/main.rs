@@ -50,6 +50,16 @@ enum Command {
     ///
     /// audit/README.md says how a patch is written. Last line: `N of N seeded defects caught`.
     Audit(Audit),
+    /// Run every attack of bench/attacks on a plaintext router and on the sealed path
+    ///
+    /// Starts `aegis-attacks`; arguments go to it, and --help shows them. Last line: `N attacks: B
+    /// succeed against the baseline, S through the sealed path`.
+    #[command(disable_help_flag = true)]
+    Attacks {
+        /// Arguments of `aegis-attacks`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check the models and hold the shipped machines against them
     ///
     /// Starts formal/run, which installs coq, spass and eprover from Debian and says so. Arguments
@@ -106,6 +116,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Up { arguments } => up::run(&workspace, &arguments),
         Command::Test(selection) => test::run(&workspace, &selection),
         Command::Tcb => tcb::run(&workspace),
+        Command::Attacks { arguments } => tools::attacks(&workspace, &arguments),
         Command::Formal { arguments } => tools::formal(&workspace, &arguments),
         Command::Image { arguments } => tools::image(&workspace, &arguments),
         Command::Deps => deps::run(&workspace),

@@ -18,6 +18,17 @@ pub fn image(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure>
     become_it(image.args(arguments))
 }
 
+/// `aegis-attacks`, behind a build of the programs that it starts: returns only when it cannot be
+/// started.
+pub fn attacks(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    let mut build = workspace.cargo();
+    if !process::passes(build.args(["build", "--workspace", "--locked", "--quiet"]))? {
+        return Err(Failure::Refused("the workspace does not compile".into()));
+    }
+    let mut attacks = Command::new(workspace.target.join("debug/aegis-attacks"));
+    become_it(attacks.current_dir(&workspace.root).args(arguments))
+}
+
 fn become_it(command: &mut Command) -> Result<(), Failure> {
     let error = command.exec();
     Err(process::cannot_start(command, &error))

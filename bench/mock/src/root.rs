@@ -86,7 +86,7 @@ impl MockRoot {
     }
 
     /// A server configuration with a fresh key and a certificate for `names`.
-    pub(crate) fn server_config(
+    pub fn server_config(
         &self,
         names: &[String],
         alpn: Vec<Vec<u8>>,

@@ -1,11 +1,14 @@
 //! The whole path for tests: real programs, real sockets, with an honest or a hostile host.
 //!
 //! * [`program`] finds, builds, starts and ends the programs of this workspace.
-//! * [`enclave`] and [`user`] are the two trusted ends, both as shipped.
+//! * [`enclave`] and [`user`] are the two trusted ends, both as shipped; [`agent`] is the program
+//!   in front of a user's SDK.
 //! * [`stack`] is the whole path with the shipped host, every leg on record.
 //! * [`hostile`] is an adversary in the host's place, [`world`] puts it between the two.
+//! * [`verbatim`] is what a path must do to pass bodies as they are.
 //! * [`record`] and [`memory`] hold what somebody saw, to be searched for canaries.
 
+pub mod agent;
 pub mod direct;
 pub mod enclave;
 pub mod hostile;
@@ -15,4 +18,5 @@ pub mod record;
 pub mod relay;
 pub mod stack;
 pub mod user;
+pub mod verbatim;
 pub mod world;

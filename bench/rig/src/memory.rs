@@ -15,11 +15,21 @@ const STEP_BYTES: usize = 4 << 20;
 /// Regions that the kernel does not let anybody read (`[vvar]`) are left out; a process in which
 /// nothing could be read is an error.
 pub fn scan(pid: u32, needles: &[&[u8]]) -> io::Result<Findings> {
+    let overlap = needles.iter().map(|needle| needle.len()).max().unwrap_or(0);
+    let mut findings = Findings { found: vec![false; needles.len()], read_bytes: 0 };
+    pieces(pid, overlap, |piece| findings.look(piece, needles))?;
+    if findings.read_bytes == 0 {
+        return Err(io::Error::other(format!("no memory of process {pid} can be read")));
+    }
+    Ok(findings)
+}
+
+/// Gives all readable memory of process `pid` to `look`, piece by piece; two pieces of one region
+/// share `overlap` bytes.
+pub fn pieces(pid: u32, overlap: usize, mut look: impl FnMut(&[u8])) -> io::Result<()> {
     let folder = PathBuf::from(format!("/proc/{pid}"));
     let maps = fs::read_to_string(folder.join("maps"))?;
     let memory = fs::File::open(folder.join("mem"))?;
-    let overlap = needles.iter().map(|needle| needle.len()).max().unwrap_or(0);
-    let mut findings = Findings { found: vec![false; needles.len()], read_bytes: 0 };
     for (start, end) in maps.lines().filter_map(readable) {
         let mut at = start;
         while at < end {
@@ -28,14 +38,11 @@ pub fn scan(pid: u32, needles: &[&[u8]]) -> io::Result<Findings> {
             if memory.read_exact_at(&mut piece, at).is_err() {
                 break;
             }
-            findings.look(&piece, needles);
+            look(&piece);
             at += len.min(STEP_BYTES) as u64;
         }
     }
-    if findings.read_bytes == 0 {
-        return Err(io::Error::other(format!("no memory of process {pid} can be read")));
-    }
-    Ok(findings)
+    Ok(())
 }
 
 /// Result of a [`scan`].

@@ -1,7 +1,6 @@
 //! The whole path with the shipped host: client, host and enclave as they are, the mock behind,
 //! and a recording wire on every leg.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +19,7 @@ use sha2::Sha256;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::agent;
 use crate::enclave::Enclave;
 use crate::enclave::Image;
 use crate::hostile::OuterTls;
@@ -133,33 +133,7 @@ impl Stack {
     /// the address at which it listens.
     pub async fn start_agent(&self) -> io::Result<(Program, SocketAddr)> {
         let enclave = self.enclave.as_ref().ok_or_else(|| io::Error::other("no enclave"))?;
-        let accept = self.folder.path().join("accept.json");
-        let measured = enclave.measurement();
-        let (pcr0, pcr1, pcr2) = (measured.pcr0, measured.pcr1, measured.pcr2);
-        fs::write(
-            &accept,
-            format!(r#"[{{"release":0,"pcr0":"{pcr0}","pcr1":"{pcr1}","pcr2":"{pcr2}"}}]"#),
-        )?;
-        let (router, root) = (format!("https://{}", self.front), enclave.root().to_string());
-        let outer = self.folder.path().join("outer.pem");
-        let table = self.host_folder().join("providers.table");
-        let mut arguments: Vec<&OsStr> = vec!["agent".as_ref()];
-        for (flag, value) in [
-            ("--router", router.as_ref()),
-            ("--router-ca", outer.as_os_str()),
-            ("--accept", accept.as_os_str()),
-            ("--dangerous-development-root", root.as_ref()),
-            ("--custody", "host".as_ref()),
-            ("--listen", "127.0.0.1:0".as_ref()),
-            ("--table", table.as_os_str()),
-            ("--route", "openai=openai.mock.aegis.test".as_ref()),
-        ] {
-            arguments.extend([flag.as_ref(), value]);
-        }
-        let agent = Program::start(Binary::Aegis, &arguments)?;
-        let find = |line: &str| line.strip_prefix("listening on http://")?.trim().parse().ok();
-        let address = agent.line(find).await?;
-        Ok((agent, address))
+        agent::start(enclave, self.front, self.folder.path()).await
     }
 
     /// The lines of the ledger.

@@ -2,6 +2,7 @@
 //! the mock provider behind.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use aegis_mock::MockHandle;
 use aegis_mock::MockRoot;
 use tempfile::TempDir;
 
+use crate::agent;
 use crate::enclave::Enclave;
 use crate::enclave::Image;
 use crate::hostile::Hostile;
+use crate::program::Program;
 use crate::user::KEY;
 use crate::user::User;
 
@@ -88,6 +91,12 @@ impl World {
     /// A user who trusts exactly this enclave.
     pub fn user(&self) -> io::Result<User> {
         self.user_trusting(self.enclave.trust()?)
+    }
+
+    /// Starts an agent that trusts exactly this enclave and goes through the adversary. Gives the
+    /// address at which it listens.
+    pub async fn start_agent(&self) -> io::Result<(Program, SocketAddr)> {
+        agent::start(&self.enclave, self.hostile.address(), self.folder.path()).await
     }
 
     /// A user who trusts something else.

@@ -1,63 +1,24 @@
 //! Bodies pass as they are, both ways, whatever they hold and however they are cut.
 
-use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
-
 use aegis_client::Mode;
 use aegis_client::Session;
+use aegis_mock::MockHandle;
 use aegis_mock::PseudoRandom;
 use aegis_rig::user::Answer;
 use aegis_rig::user::User;
 use aegis_rig::user::chat;
 use aegis_rig::user::exchange;
+use aegis_rig::verbatim;
+use aegis_rig::verbatim::Pieces;
+use aegis_rig::verbatim::Way;
 use aegis_rig::world::World;
 use bytes::Bytes;
-use http_body::Body;
-use http_body::Frame;
-use http_body::SizeHint;
+use http::Request;
 use http_body_util::Full;
-use proptest::prelude::any;
-use proptest::prelude::prop;
-use proptest::prop_oneof;
-use proptest::test_runner::Config;
-use proptest::test_runner::TestRunner;
 use sha2::Digest as _;
 use sha2::Sha256;
 
 const MIB: usize = 1 << 20;
-
-/// A body in the pieces given, whose length is announced or not.
-struct Pieces {
-    rest: Bytes,
-    cuts: Vec<usize>,
-    announced: bool,
-}
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        if this.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let next = this.cuts.pop().unwrap_or(usize::MAX).clamp(1, this.rest.len());
-        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(next)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        if self.announced { SizeHint::with_exact(self.rest.len() as u64) } else { SizeHint::new() }
-    }
-}
 
 /// The two ways into an enclave: one HTTP/2 session, and a new HTTP/1.1 session for each request.
 struct Ways {
@@ -75,32 +36,35 @@ impl Ways {
         Self { world, user, http2 }
     }
 
+    fn on(&self, mode: Mode) -> On<'_> {
+        On { ways: self, mode }
+    }
+
     async fn echoes(&self, mode: Mode, body: Bytes, cuts: Vec<usize>, announced: bool) {
-        match mode {
-            Mode::Http1 => {
-                let session = self.user.session(mode).await.unwrap();
-                echoes(&self.world, &session, body, cuts, announced).await;
-            }
-            Mode::Http2 => echoes(&self.world, &self.http2, body, cuts, announced).await,
-        }
+        verbatim::echoes(&self.on(mode), body, cuts, announced).await;
     }
 }
 
-/// Sends a body, has it echoed, and compares on all three places.
-async fn echoes(world: &World, session: &Session, body: Bytes, cuts: Vec<usize>, announced: bool) {
-    let count = world.mock.recorded().len();
-    let pieces = Pieces { rest: body.clone(), cuts, announced };
-    let request = chat("x").header("x-mock-behavior", "echo").body(pieces).unwrap();
-    let answer = exchange(session, request).await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.clean), (200, true));
-    assert!(answer.body == body, "{} bytes came back changed", body.len());
-    let recorded = world.mock.wait_recorded(count + 1).await.remove(count);
-    assert_eq!(recorded.body.length_bytes, body.len() as u64);
-    assert_eq!(recorded.body.sha256, Some(Sha256::digest(&body).into()), "changed on the way up");
-    // The client's own HTTP library decides whether no bytes at all have a length.
-    let lengths = recorded.header_values("content-length").len();
-    let kept = lengths == usize::from(announced) || body.is_empty();
-    assert!(kept, "{lengths} content-length where {announced} was sent");
+/// One of the two ways.
+struct On<'a> {
+    ways: &'a Ways,
+    mode: Mode,
+}
+
+impl Way for On<'_> {
+    fn mock(&self) -> &MockHandle {
+        &self.ways.world.mock
+    }
+
+    async fn send(&self, request: Request<Pieces>) -> Answer {
+        match self.mode {
+            Mode::Http1 => {
+                let session = self.ways.user.session(self.mode).await.unwrap();
+                exchange(&session, request).await.unwrap()
+            }
+            Mode::Http2 => exchange(&self.ways.http2, request).await.unwrap(),
+        }
+    }
 }
 
 /// 48 bodies of up to 300 KB, every way of cutting them, on both kinds of session; the provider
@@ -110,18 +74,8 @@ fn any_body_in_any_pieces() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for http1_only in [false, true] {
         let ways = runtime.block_on(Ways::start(http1_only));
-        let edges = vec![0, 1, 2, 100, 16_383, 16_384, 16_385, 65_536, 300_000];
-        let length = prop_oneof![prop::sample::select(edges), 1..300_000_usize];
-        let cuts = prop::collection::vec(1..40_000_usize, 0..40);
-        let case = (length, any::<u64>(), cuts, any::<bool>(), any::<bool>());
-        let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
-        let run = TestRunner::new(config).run(&case, |(length, seed, cuts, announced, first)| {
-            let body = Bytes::from(PseudoRandom::new(seed).take(length));
-            let mode = if first { Mode::Http1 } else { Mode::Http2 };
-            runtime.block_on(ways.echoes(mode, body, cuts, announced));
-            Ok(())
-        });
-        run.unwrap();
+        let (one, other) = (ways.on(Mode::Http1), ways.on(Mode::Http2));
+        verbatim::any_body_in_any_pieces(&runtime, &one, &other);
     }
 }
 
@@ -149,21 +103,7 @@ async fn bodies_of_64_mib() {
 #[tokio::test(flavor = "multi_thread")]
 async fn json_that_a_parser_would_change() {
     let ways = Ways::start(true).await;
-    let bodies: [&[u8]; 12] = [
-        br#"{"zeta":1,"alpha":2,"model":"m","unknown_field":{"nested":[1,2,{"x":null}]}}"#,
-        br#"{"a":1,"a":2,"a":3}"#,
-        br#"{ "spaced" :	1 ,"tail":true }  "#,
-        b"{\"text\":\"invalid \xff\xfe\x80 utf-8\"}",
-        b"\xef\xbb\xbf{\"bom\":1}",
-        br#"{"n":1.0,"e":1e400,"big":12345678901234567890123456789,"neg":-0}"#,
-        br#"{"s":"\u0041\/\ud83d\ude00\ud800","raw":"A/"}"#,
-        br#"{"content":[{"type":"text","cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#,
-        br#"{"type":"thinking","thinking":"...","signature":"EqQBCgIYAhIM1gbcDa9GJwZA2b3hGgxBdj=="}"#,
-        b"{\"a\":1}\r\n\r\n",
-        b"not json at all \x00\x01\x02",
-        b"",
-    ];
-    for body in bodies {
+    for body in verbatim::BODIES {
         let body = Bytes::copy_from_slice(body);
         ways.echoes(Mode::Http1, body.clone(), vec![3; 100], true).await;
         ways.echoes(Mode::Http2, body, vec![], false).await;
