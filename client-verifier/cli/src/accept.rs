@@ -1,4 +1,5 @@
-//! The file of accepted releases, until signed release lists take its place.
+//! The file of releases that a user accepts by his own judgement, because he rebuilt the image; signed
+//! lists ([`crate::lists`]) take its place for everybody else.
 //!
 //! ```json
 //! [{"release": 7, "pcr0": "96 hex digits", "pcr1": "...", "pcr2": "..."}]

@@ -16,9 +16,11 @@ const ABOUT: &str = "\
 Reach LLM providers through a router whose operator cannot read, alter or redirect what you send.
 
 Try it here, without any account:     aegis up
-Use somebody's router, own keys:      aegis agent --router https://NAME --accept RELEASES.json --key-file KEY
-Use somebody's router, its accounts:  aegis agent --router https://NAME --accept RELEASES.json --custody host
-Look at an attestation document:      aegis verify FILE
+Use somebody's router, own keys:      aegis agent --router https://NAME --trust TRUST.toml --key-file KEY
+Use somebody's router, its accounts:  aegis agent --router https://NAME --trust TRUST.toml --custody host
+Ask a router what runs there:         aegis verify https://NAME --trust TRUST.toml --key-file KEY
+Look at an attestation document:      aegis verify FILE (or, believing nothing: aegis explain FILE)
+Sign, log and check release lists:    aegis release --help
 
 Then set the base URL of your SDK to the agent's and leave everything else as it is:
 
@@ -35,6 +37,11 @@ Serve the SDKs of this machine through a verified router.
 The agent listens on loopback (or a private Unix socket), verifies the enclave behind the router, and passes requests on \
 over the verified session. The port opens only after the first verification; while the router is away the agent keeps \
 trying and says so. If verification fails at the start, it ends with exit code 1 and the step.
+
+Which enclaves are accepted:
+  --trust TRUST.toml                 those of the signed release list that the router serves (--releases: of a file), checked \
+with the keys in TRUST.toml and remembered, so that an older list is refused later; the agent follows newer ones
+  --accept FILE                      those that you name yourself, because you rebuilt the image
 
 Which key your SDK sends:
   no --key-file                      the router's virtual key, aegis-vk-... (custody host)
@@ -83,6 +90,21 @@ pub enum Command {
     Verify(VerifyArgs),
 }
 
+/// Where release lists come from and whose word is taken.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Keys and thresholds for release lists [default: $XDG_CONFIG_HOME/aegis/trust.toml, ~/.config]
+    #[arg(long, value_name = "TOML")]
+    pub trust: Option<PathBuf>,
+    /// Take the release list from this bundle, not from the router
+    #[arg(long, value_name = "LIST")]
+    pub releases: Option<PathBuf>,
+    /// Where the highest list accepted is remembered [default: under $XDG_STATE_HOME/aegis,
+    /// ~/.local/state]
+    #[arg(long, value_name = "FILE")]
+    pub release_state: Option<PathBuf>,
+}
+
 /// `aegis agent`
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -93,9 +115,15 @@ pub struct AgentArgs {
     /// Judge the router's certificate by the authorities in this PEM file, not by the web's
     #[arg(long, value_name = "PEM")]
     pub router_ca: Option<PathBuf>,
-    /// Releases to accept: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
-    #[arg(long, value_name = "FILE")]
-    pub accept: PathBuf,
+    /// Accept these releases and follow no list: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trust", "releases", "release_state"])]
+    pub accept: Option<PathBuf>,
+    /// Or the releases of a signed list.
+    #[command(flatten)]
+    pub list: ListArgs,
+    /// How often to look for a newer release list
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub releases_every: u64,
     /// Accept evidence under this development root, and not under AWS's: whoever has its key can
     /// read everything
     #[arg(long, value_name = "SHA256", value_parser = fingerprint)]

@@ -51,8 +51,40 @@ impl Failure {
     }
 }
 
+/// What cannot be read is the environment's; what cannot be used is a mistake in the configuration.
 impl From<aegis_client::ConfigError> for Failure {
     fn from(error: aegis_client::ConfigError) -> Self {
-        Self::usage(error)
+        match error {
+            aegis_client::ConfigError::RouterRootsFile { .. } => Self::environment(error),
+            error => Self::usage(error),
+        }
+    }
+}
+
+impl From<aegis_client::Error> for Failure {
+    fn from(error: aegis_client::Error) -> Self {
+        match error.is_away() {
+            true => Self::environment(error),
+            false => Self::refused(error),
+        }
+    }
+}
+
+impl From<aegis_client::StateError> for Failure {
+    fn from(error: aegis_client::StateError) -> Self {
+        match error {
+            aegis_client::StateError::File { .. } => Self::environment(error),
+            error => Self::refused(error),
+        }
+    }
+}
+
+impl From<aegis_client::ReleasesError> for Failure {
+    fn from(error: aegis_client::ReleasesError) -> Self {
+        match error {
+            aegis_client::ReleasesError::Fetch(error) => error.into(),
+            aegis_client::ReleasesError::State(error) => error.into(),
+            error => Self::environment(error),
+        }
     }
 }

@@ -6,13 +6,15 @@
 //! | [`agent`] | the loopback listener that passes requests on over verified sessions |
 //! | [`up`] | mock provider, host, enclave and agent together |
 //! | [`verify`] | one attestation document, looked at by hand |
-//! | [`accept`] | the file of accepted releases |
+//! | [`accept`] | the file of releases that a user names himself |
+//! | [`lists`] | signed release lists: trust file, state file |
 //! | [`failure`] | exit codes and last words |
 
 pub mod accept;
 pub mod agent;
 pub mod args;
 pub mod failure;
+pub mod lists;
 pub mod secret_file;
 pub mod up;
 pub mod verify;

@@ -53,13 +53,7 @@ pub fn check(
 ) -> Result<Accepted, Error> {
     let bundle = Bundle::parse(bundle)?;
     let note = Note::parse(bundle.list, LIST_BYTES).map_err(Error::Note)?;
-    let signers = signers(&note, trust)?;
-    let list = List::parse(note.text())?;
-    if list.origin() != trust.origin {
-        let (found, expected) = (list.origin().to_owned(), trust.origin.clone());
-        return Err(ListError::Origin { found, expected }.into());
-    }
-    list.is_valid_at(now)?;
+    let (list, signers) = signed(&note, trust, now)?;
     let checkpoint = Checkpoint::open(bundle.proof.checkpoint, &trust.log)?;
     let witnesses = checkpoint.witnesses(&trust.witnesses.keys, now)?;
     let (found, needed) = (witnesses.len(), trust.witnesses.threshold);
@@ -86,6 +80,24 @@ pub fn check(
     }
     let before = seen.map(|seen| seen.sequence);
     Ok(Accepted { list, signers, witnesses, index, before, seen: new })
+}
+
+/// Judges a signed list alone, as a log does before it takes it up: the steps `note` to `validity`.
+/// A client uses [`check`].
+pub fn check_unlogged(list: &[u8], trust: &Trust, now: UnixSeconds) -> Result<List, Error> {
+    let note = Note::parse(list, LIST_BYTES).map_err(Error::Note)?;
+    Ok(signed(&note, trust, now)?.0)
+}
+
+fn signed(note: &Note<'_>, trust: &Trust, now: UnixSeconds) -> Result<(List, Vec<String>), Error> {
+    let signers = signers(note, trust)?;
+    let list = List::parse(note.text())?;
+    if list.origin() != trust.origin {
+        let (found, expected) = (list.origin().to_owned(), trust.origin.clone());
+        return Err(ListError::Origin { found, expected }.into());
+    }
+    list.is_valid_at(now)?;
+    Ok((list, signers))
 }
 
 /// The names of the trusted keys that signed, if they are enough.

@@ -60,7 +60,7 @@ mod trust;
 mod witness;
 
 pub use bundle::{Bundle, Consistency, Proof};
-pub use check::{Accepted, Finding, check};
+pub use check::{Accepted, Finding, check, check_unlogged};
 pub use checkpoint::{Checkpoint, Cosigned};
 pub use entry::Release;
 pub use error::{

@@ -1,7 +1,7 @@
 //! A pool of verified sessions, one for each virtual key, under one policy.
 //!
-//! A session is replaced when it ends, when it is 55 minutes old and when the enclave behind it is
-//! another; each new one is verified like the first. There is no path around verification, and a
+//! A session is replaced when it ends, when it is 55 minutes old, when the enclave behind it is
+//! another and when what the client believes has changed; each new one is verified like the first. There is no path around verification, and a
 //! request is sent a second time only if it provably was not dispatched.
 
 use std::{
@@ -18,19 +18,21 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::{
-    Custodies, Error, Router, Session, Trust, Tunnel, VirtualKey, once::OnceBody,
+    Custodies, Error, Router, Session, Trust, Tunnel, VirtualKey, belief::Belief, once::OnceBody,
     session::Unanswered, slot::Slot,
 };
 
 /// Keys remembered at once; unused ones make room. An agent has one key, a gateway a few.
 const KEYS: usize = 64;
+/// How often a session is made anew because the belief changed while it was made.
+const CHANGES: usize = 3;
 
 /// Everything a client is told.
 #[derive(Clone)]
 pub struct Config {
     /// Where the router is.
     pub router: Router,
-    /// What is believed.
+    /// What is believed at the beginning.
     pub trust: Trust,
     /// Which custodies a request may state.
     pub custodies: Custodies,
@@ -38,23 +40,44 @@ pub struct Config {
 
 /// Sends requests on verified sessions.
 pub struct Client {
-    config: Arc<Config>,
+    router: Router,
+    custodies: Custodies,
+    belief: Arc<Belief>,
     slots: Mutex<HashMap<VirtualKey, Arc<Slot>>>,
 }
 
 impl Client {
     /// A client that has not connected yet.
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config), slots: Mutex::default() }
+        let Config { router, trust, custodies } = config;
+        let belief = Arc::new(Belief::new(trust));
+        Self { router, custodies, belief, slots: Mutex::default() }
     }
 
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// Where the router is.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Which custodies a request may state.
+    pub fn custodies(&self) -> Custodies {
+        self.custodies
+    }
+
+    /// What is believed now.
+    pub fn trust(&self) -> Trust {
+        self.belief.now().0
+    }
+
+    /// Believes something else from now on. Sessions verified under the old belief take no further
+    /// request; streams in flight on them finish if their enclave is still accepted, else they break.
+    pub fn believe(&self, trust: Trust) {
+        self.belief.change(trust);
     }
 
     /// A verified session for this key, made now if there is none.
     pub async fn session(&self, key: &VirtualKey) -> Result<Arc<Session>, Error> {
+        self.belief.now().0.is_usable(now())?;
         self.slot(key).session(|| self.connect(key)).await
     }
 
@@ -69,9 +92,10 @@ impl Client {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if !self.config.custodies.accepts(custody) {
+        if !self.custodies.accepts(custody) {
             return Err(Error::Custody(custody));
         }
+        self.belief.now().0.is_usable(now())?;
         let mut request = request.map(OnceBody::new);
         let stated = HeaderValue::from_static(custody.word());
         request.headers_mut().insert("aegis-custody", stated);
@@ -104,12 +128,20 @@ impl Client {
         &self,
         key: &VirtualKey,
     ) -> impl Future<Output = Result<Arc<Session>, Error>> + Send + 'static {
-        let (config, key) = (Arc::clone(&self.config), key.clone());
+        let (router, belief) = (self.router.clone(), Arc::clone(&self.belief));
+        let key = key.clone();
         async move {
-            let tunnel = Tunnel::open(&config.router, &key, &config.trust).await?;
-            let unverified = tunnel.handshake().await?;
-            let session = unverified.verify(Mode::Http2, &config.trust, now).await?;
-            Ok(Arc::new(session))
+            for _ in 0..CHANGES {
+                let (trust, generation) = belief.now();
+                trust.is_usable(now())?;
+                let tunnel = Tunnel::open(&router, &key, &trust).await?;
+                let unverified = tunnel.handshake().await?;
+                let session = unverified.verify(Mode::Http2, &trust, now).await?;
+                if belief.admit(&session, generation) {
+                    return Ok(Arc::new(session));
+                }
+            }
+            Err(Error::NotSent)
         }
     }
 }

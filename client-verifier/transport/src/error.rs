@@ -3,6 +3,7 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
+use aegis_verifier::UnixTime;
 use aegis_wire::{Malformed, control::Custody};
 
 /// A configuration that cannot be used.
@@ -23,6 +24,14 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// That file cannot be read.
+    #[error("cannot read the router's certificate authorities {path}: {reason}; give a PEM file", path = path.display())]
+    RouterRootsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
         reason: String,
     },
     /// A virtual key that does not look like one.
@@ -111,6 +120,27 @@ pub enum Error {
     /// The session ended before the request was sent.
     #[error("the session to the enclave ended before the request was sent; try again")]
     NotSent,
+    /// The list of accepted releases has ended, and there is no newer one.
+    #[error(
+        "the list of accepted releases ended at {} (Unix seconds) and no newer one was found; no request was sent, ask the router's operator for the current list", .not_after.as_secs()
+    )]
+    ReleasesEnded {
+        /// Its end.
+        not_after: UnixTime,
+    },
+    /// The list of accepted releases accepts none.
+    #[error(
+        "the list of accepted releases withdraws every release; no request was sent, wait for a new release"
+    )]
+    NothingAccepted,
+    /// The router has no list of releases, or none that can be read.
+    #[error(
+        "the router serves no list of releases: {reason}; ask its operator for one, or give it as a file"
+    )]
+    NoReleaseList {
+        /// What it answered.
+        reason: String,
+    },
     /// The caller asked for a custody that its own policy does not accept.
     #[error("custody {word} is not accepted by this client; accept it by name or use another", word = .0.word())]
     Custody(Custody),
@@ -132,6 +162,8 @@ pub enum Stage {
     Evidence,
     /// HTTP's own beginning.
     Http,
+    /// The request for the list of releases.
+    Releases,
 }
 
 impl fmt::Display for Stage {
@@ -142,6 +174,7 @@ impl fmt::Display for Stage {
             Self::InnerTls => "the inner TLS handshake",
             Self::Evidence => "the exchange of evidence",
             Self::Http => "the start of HTTP",
+            Self::Releases => "the request for the list of releases",
         })
     }
 }

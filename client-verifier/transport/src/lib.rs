@@ -14,19 +14,28 @@
 //! want [`Client`], which keeps a verified session for each virtual key, verifies anew when it ends,
 //! and never falls back to less.
 //!
-//! What is not checked here: whether the accepted releases are the newest (that is the release
-//! list's job), and anything about the provider behind the enclave (the measured table's job).
+//! Which releases are accepted comes from a list that [`Releases`] fetches, checks and follows, or is
+//! named by hand. When it changes, sessions of the old one take no further request, and those with a
+//! release that is not accepted any more are cut.
+//!
+//! What is not checked here: anything about the provider behind the enclave (the measured table's
+//! job).
 
+mod belief;
 mod client;
 mod connect;
 mod custody;
 mod error;
+mod fetch;
+mod gate;
 mod inner;
 mod key;
 mod once;
+mod releases;
 mod router;
 mod session;
 mod slot;
+mod state;
 mod trust;
 mod tunnel;
 mod unverified;
@@ -35,9 +44,11 @@ pub use client::{Client, Config};
 pub use custody::Custodies;
 pub use error::{ConfigError, Error, Refusal};
 pub use key::VirtualKey;
+pub use releases::{Followed, Releases, ReleasesError, Source};
 pub use router::{OuterRoots, Router};
 pub use session::{Attested, Session};
-pub use trust::{Release, Trust};
+pub use state::{StateError, StateFile};
+pub use trust::{Release, Shown, Trust};
 pub use tunnel::Tunnel;
 pub use unverified::Unverified;
 

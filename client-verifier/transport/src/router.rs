@@ -73,8 +73,12 @@ fn load(roots: OuterRoots<'_>) -> Result<RootCertStore, ConfigError> {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         return Ok(store);
     };
+    let pem = std::fs::read(path).map_err(|e| ConfigError::RouterRootsFile {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })?;
     let bad = |reason: String| ConfigError::RouterRoots { path: path.to_owned(), reason };
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))? {
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|e| bad(e.to_string()))?;
         store.add(certificate).map_err(|e| bad(e.to_string()))?;
     }

@@ -18,10 +18,15 @@ use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Mutex;
 
-use crate::{Error, once::OnceBody, unverified::Inner};
+use crate::{
+    Error,
+    gate::{Executor, Gate},
+    once::OnceBody,
+    unverified::Inner,
+};
 
 /// Age at which a session takes no further request: the enclave's own limit less five minutes, so
 /// that none is caught by it on the way.
@@ -39,6 +44,7 @@ const PONG: Duration = Duration::from_secs(10);
 pub struct Session {
     sender: Sender,
     attested: Attested,
+    gate: Gate,
     begun: Instant,
 }
 
@@ -80,11 +86,17 @@ impl Session {
         enclave: VerifiedEnclave,
         release: u32,
     ) -> hyper::Result<Self> {
+        let gate = Gate::default();
         let sender = match mode {
-            Mode::Http1 => Sender::Http1(Mutex::new(http1(stream).await?)),
-            Mode::Http2 => Sender::Http2(http2(stream).await?),
+            Mode::Http1 => Sender::Http1(Mutex::new(http1(stream, gate.executor()).await?)),
+            Mode::Http2 => Sender::Http2(http2(stream, gate.executor()).await?),
         };
-        Ok(Self { sender, attested: Attested { enclave, release }, begun: Instant::now() })
+        Ok(Self { sender, attested: Attested { enclave, release }, gate, begun: Instant::now() })
+    }
+
+    /// What ends it from outside.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// What was verified.
@@ -98,7 +110,7 @@ impl Session {
             Sender::Http1(sender) => sender.try_lock().is_ok_and(|sender| sender.is_closed()),
             Sender::Http2(sender) => sender.is_closed(),
         };
-        !closed && self.begun.elapsed() < AGE
+        !closed && self.gate.is_open() && self.begun.elapsed() < AGE
     }
 
     /// Sends a request for `https://AUTHORITY/PATH` of a provider. The body of the answer ends
@@ -117,6 +129,9 @@ impl Session {
     ) -> Result<Response<Incoming>, Unanswered> {
         if let Err(error) = self.address(&mut request) {
             return Err(Unanswered { error, request: None });
+        }
+        if !self.gate.is_open() {
+            return Err(Unanswered { error: Error::NotSent, request: Some(request) });
         }
         let untouched = request.body().untouched();
         let mut again = Request::new(());
@@ -182,18 +197,18 @@ fn refused_unread<T>(failed: &TrySendError<T>) -> bool {
             || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)))
 }
 
-async fn http1(stream: Inner) -> hyper::Result<http1::SendRequest<OnceBody>> {
+async fn http1(stream: Inner, executor: Executor) -> hyper::Result<http1::SendRequest<OnceBody>> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(2 * limits::HEAD_BYTES)
         .max_headers(limits::HEAD_FIELDS)
         .handshake(TokioIo::new(stream))
         .await?;
-    tokio::spawn(connection.with_upgrades());
+    executor.spawn(connection.with_upgrades());
     Ok(sender)
 }
 
-async fn http2(stream: Inner) -> hyper::Result<http2::SendRequest<OnceBody>> {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+async fn http2(stream: Inner, executor: Executor) -> hyper::Result<http2::SendRequest<OnceBody>> {
+    let (sender, connection) = http2::Builder::new(executor.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -203,6 +218,6 @@ async fn http2(stream: Inner) -> hyper::Result<http2::SendRequest<OnceBody>> {
         .keep_alive_while_idle(true)
         .handshake(TokioIo::new(stream))
         .await?;
-    tokio::spawn(connection);
+    executor.spawn(connection);
     Ok(sender)
 }

@@ -1,12 +1,14 @@
-//! What this client believes: one root, and the measurements of the releases it accepts.
+//! What this client believes: one root, and the measurements of the releases it accepts, named by
+//! hand or taken from a signed list.
 //!
 //! The only module that talks to the verifier. It computes what the document must say with
 //! `aegis_wire::binding` and leaves every judgement to [`aegis_verifier::verify_remembering`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aegis_releases::Accepted;
 use aegis_verifier::{
-    ChainMemory, Challenge, ImageMeasurement, MeasurementSet, Nonce, Policy, PublicKey,
+    ChainMemory, Challenge, ImageMeasurement, MeasurementSet, Nonce, Pcr, Policy, PublicKey,
     TrustAnchor, UnixTime, UserData, VerifiedEnclave, verify_remembering,
 };
 use aegis_wire::{
@@ -15,7 +17,7 @@ use aegis_wire::{
 };
 use http::HeaderValue;
 
-use crate::{ConfigError, Error};
+use crate::{Attested, ConfigError, Error};
 
 /// Most releases that a client names to the host (PROTOCOL.md, section 2).
 const RELEASES: usize = 16;
@@ -34,6 +36,7 @@ pub struct Release {
 pub struct Trust {
     policy: Policy,
     numbers: Vec<u32>,
+    not_after: Option<UnixTime>,
     memory: Arc<Mutex<ChainMemory>>,
 }
 
@@ -44,12 +47,71 @@ pub(crate) struct Binding<'a> {
     pub(crate) exporter: Exporter,
 }
 
+/// Evidence as it was shown on a session, with what it must say to be that session's. Nothing is
+/// verified.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The attestation document.
+    pub document: Vec<u8>,
+    /// The nonce that it must name: bound to question, key and session.
+    pub nonce: [u8; 48],
+    /// The key that the peer proved to hold, as DER.
+    pub public_key: Vec<u8>,
+    /// The user data that it must name: bound to the receipt key.
+    pub user_data: [u8; 48],
+}
+
+impl Shown {
+    pub(crate) fn new(evidence: Evidence, binding: &Binding<'_>) -> Self {
+        Self {
+            nonce: binding::nonce(binding.opening, binding.spki, &binding.exporter),
+            public_key: binding.spki.0.to_vec(),
+            user_data: binding::user_data(Spki(&evidence.receipt_key)),
+            document: evidence.document,
+        }
+    }
+
+    /// The question that the document must answer.
+    pub fn challenge(&self) -> Challenge<'_> {
+        Challenge::new(Nonce(&self.nonce))
+            .expecting_public_key(PublicKey(&self.public_key))
+            .expecting_user_data(UserData(&self.user_data))
+    }
+}
+
 impl Trust {
     /// Trusts `anchor` to say what runs, and accepts these releases.
     pub fn new(anchor: TrustAnchor, releases: &[Release]) -> Result<Self, ConfigError> {
         if !(1..=RELEASES).contains(&releases.len()) {
             return Err(ConfigError::Releases(releases.len()));
         }
+        Self::of(anchor, releases, None)
+    }
+
+    /// Trusts `anchor` to say what runs, and accepts the releases of this list until its end. They
+    /// may be none: then no enclave is accepted.
+    pub fn of_list(anchor: TrustAnchor, accepted: &Accepted) -> Result<Self, ConfigError> {
+        let releases: Vec<_> = accepted.releases().map(Release::of_list).collect();
+        let not_after = UnixTime::from_secs(accepted.list().not_after().0);
+        Self::of(anchor, &releases, Some(not_after))
+    }
+
+    /// The same root, and no release at all: what a client believes once its list has ended.
+    #[must_use]
+    pub fn without_releases(&self) -> Self {
+        Self {
+            policy: Policy::new(self.anchor().clone(), Vec::new()),
+            numbers: Vec::new(),
+            not_after: self.not_after,
+            memory: Arc::default(),
+        }
+    }
+
+    fn of(
+        anchor: TrustAnchor,
+        releases: &[Release],
+        not_after: Option<UnixTime>,
+    ) -> Result<Self, ConfigError> {
         let mut numbers: Vec<u32> = Vec::with_capacity(releases.len());
         for release in releases {
             if numbers.contains(&release.number) {
@@ -61,7 +123,8 @@ impl Trust {
         Ok(Self {
             policy: Policy::new(anchor, sets.collect()),
             numbers,
-            memory: Arc::new(Mutex::new(ChainMemory::new())),
+            not_after,
+            memory: Arc::default(),
         })
     }
 
@@ -70,11 +133,30 @@ impl Trust {
         self.policy.anchor()
     }
 
-    /// The value of `aegis-releases`.
-    pub(crate) fn header(&self) -> HeaderValue {
-        let numbers: Vec<_> = self.numbers.iter().map(u32::to_string).collect();
-        // Digits, commas and spaces.
-        HeaderValue::from_str(&numbers.join(", ")).expect("numbers are a header value")
+    /// The numbers of the releases accepted.
+    pub fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
+    /// Whether an enclave may be asked for at this time.
+    pub(crate) fn is_usable(&self, now: UnixTime) -> Result<(), Error> {
+        match self.not_after {
+            Some(not_after) if now >= not_after => Err(Error::ReleasesEnded { not_after }),
+            _ if self.numbers.is_empty() => Err(Error::NothingAccepted),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what was verified under another policy is still accepted: the same release, with the
+    /// same measurements, under the same root.
+    pub(crate) fn still_accepts(&self, attested: &Attested) -> bool {
+        let enclave = attested.enclave();
+        let at = self.numbers.iter().position(|number| *number == attested.release());
+        let set = at.and_then(|at| self.policy.accepted()?.get(at));
+        enclave.root_fingerprint() == self.anchor().fingerprint()
+            && set.is_some_and(|set| {
+                set.iter().all(|(index, value)| enclave.pcrs().value(index) == Some(value))
+            })
     }
 
     /// The number of the release that a verified enclave runs.
@@ -82,23 +164,28 @@ impl Trust {
         self.numbers.get(enclave.accepted_set()?).copied()
     }
 
-    /// Judges evidence received on the session that `binding` describes.
-    pub(crate) fn judge(
-        &self,
-        evidence: &Evidence,
-        binding: &Binding<'_>,
-        now: UnixTime,
-    ) -> Result<VerifiedEnclave, Error> {
-        let nonce = binding::nonce(binding.opening, binding.spki, &binding.exporter);
-        let user_data = binding::user_data(Spki(&evidence.receipt_key));
-        let challenge = Challenge::new(Nonce(&nonce))
-            .expecting_public_key(PublicKey(binding.spki.0))
-            .expecting_user_data(UserData(&user_data));
+    /// Judges evidence as it was shown on a session.
+    pub(crate) fn judge(&self, shown: &Shown, now: UnixTime) -> Result<VerifiedEnclave, Error> {
         // A memory that a panic left behind holds only chains that passed.
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        verify_remembering(&evidence.document, &self.policy, &challenge, now, &mut memory)
+        let challenge = shown.challenge();
+        verify_remembering(&shown.document, &self.policy, &challenge, now, &mut memory)
             .map_err(Error::Evidence)
     }
+}
+
+impl Release {
+    fn of_list(release: &aegis_releases::Release) -> Self {
+        let [pcr0, pcr1, pcr2] = release.pcrs.map(Pcr::new);
+        Self { number: release.number, measurement: ImageMeasurement { pcr0, pcr1, pcr2 } }
+    }
+}
+
+/// The value of `aegis-releases`.
+pub(crate) fn header(numbers: &[u32]) -> HeaderValue {
+    let numbers: Vec<_> = numbers.iter().map(u32::to_string).collect();
+    // Digits, commas and spaces.
+    HeaderValue::from_str(&numbers.join(", ")).expect("numbers are a header value")
 }
 
 #[cfg(test)]
@@ -107,7 +194,7 @@ mod tests {
     use std::time::SystemTime;
 
     use aegis_dev_attester::{AttestRequest, DevelopmentAttester};
-    use aegis_verifier::{Pcr, RootFingerprint, Step};
+    use aegis_verifier::{RootFingerprint, Step};
 
     use super::*;
 
@@ -144,7 +231,8 @@ mod tests {
         let exporter: [u8; 32] = vector("exporter").try_into().unwrap();
         let judge = |opening: &[u8; Opening::LEN], exporter| {
             let binding = Binding { opening, spki: Spki(&spki), exporter: Exporter(exporter) };
-            trust.judge(&evidence, &binding, UnixTime::from_millis(now_ms)).map(|_| ())
+            let shown = Shown::new(evidence.clone(), &binding);
+            trust.judge(&shown, UnixTime::from_millis(now_ms)).map(|_| ())
         };
         judge(&opening, exporter).unwrap();
         let step = |verdict: Result<(), Error>| match verdict.unwrap_err() {
@@ -158,7 +246,7 @@ mod tests {
     #[test]
     fn releases_are_named_to_the_host_by_number() {
         let trust = Trust::new(TrustAnchor::aws_nitro(), &[release(7), release(8)]).unwrap();
-        assert_eq!(trust.header(), "7, 8");
+        assert_eq!(header(trust.numbers()), "7, 8");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     Error, Refusal, Router, Trust, VirtualKey,
     connect::{Connected, connect},
     error::{Stage, tls_or_io},
-    inner,
+    inner, trust,
     unverified::Unverified,
 };
 
@@ -32,11 +32,20 @@ pub struct Tunnel {
 impl Tunnel {
     /// Opens a tunnel for this key, to an enclave that the host says is of an accepted release.
     pub async fn open(router: &Router, key: &VirtualKey, trust: &Trust) -> Result<Self, Error> {
+        Self::open_to(router, key, trust.numbers()).await
+    }
+
+    /// The same, by release numbers alone: for whoever only asks for evidence.
+    pub async fn open_to(
+        router: &Router,
+        key: &VirtualKey,
+        releases: &[u32],
+    ) -> Result<Self, Error> {
         let tcp = dial(router).await?;
         let stream = outer_tls(router, tcp).await?;
         let mut headers = HeaderMap::new();
         headers.insert(header::PROXY_AUTHORIZATION, key.authorization());
-        headers.insert("aegis-releases", trust.header());
+        headers.insert("aegis-releases", trust::header(releases));
         let asked = timeout(limits::HANDSHAKE, connect(stream, CONNECT_AUTHORITY, headers)).await;
         match asked {
             Ok(Ok(Connected::Open(stream))) => Ok(Self { stream, place: router.place() }),
@@ -66,7 +75,7 @@ pub(crate) fn ended(place: String, stage: Stage) -> Error {
     Error::Ended { place, stage }
 }
 
-async fn dial(router: &Router) -> Result<TcpStream, Error> {
+pub(crate) async fn dial(router: &Router) -> Result<TcpStream, Error> {
     let Some(proxy) = router.proxies.intercept(&router.uri) else {
         return tcp(&router.host, router.port).await;
     };
@@ -75,7 +84,11 @@ async fn dial(router: &Router) -> Result<TcpStream, Error> {
         return Err(refused("only http:// proxies are supported".to_owned()));
     }
     let host = proxy.uri().host().unwrap_or_default();
-    let stream = tcp(host.trim_matches(['[', ']']), port(proxy.uri())).await?;
+    let stream = match tcp(host.trim_matches(['[', ']']), port(proxy.uri())).await {
+        Ok(stream) => stream,
+        Err(Error::Unreachable { source, .. }) => return Err(refused(source.to_string())),
+        Err(error) => return Err(error),
+    };
     let auth = proxy.basic_auth().cloned();
     let headers = auth.map(|auth| (header::PROXY_AUTHORIZATION, auth));
     let target = authority(router);
@@ -116,7 +129,7 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Error> {
     })
 }
 
-async fn outer_tls(router: &Router, tcp: TcpStream) -> Result<Outer, Error> {
+pub(crate) async fn outer_tls(router: &Router, tcp: TcpStream) -> Result<Outer, Error> {
     let connector = TlsConnector::from(Arc::clone(&router.tls));
     match timeout(limits::HANDSHAKE, connector.connect(router.name.clone(), tcp)).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -200,6 +213,17 @@ mod tests {
         assert!(matches!(error, Error::Proxy { .. }) && error.to_string().contains("403"));
         let error = dial(&router("https://127.0.0.1:1", "")).await.unwrap_err();
         assert!(error.to_string().contains("only http:// proxies"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_not_there_is_named_as_the_proxy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let error = dial(&router(&format!("http://{address}"), "")).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("the proxy {address}")), "{text}");
+        assert!(text.contains("check HTTPS_PROXY"), "{text}");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
     Error, Session, Trust,
     error::Stage,
     inner,
-    trust::Binding,
+    trust::{Binding, Shown},
     tunnel::{Outer, ended},
 };
 
@@ -51,13 +51,29 @@ impl Unverified {
         trust: &Trust,
         now: impl FnOnce() -> UnixTime,
     ) -> Result<Session, Error> {
+        let shown = self.question(mode).await?;
+        let enclave = trust.judge(&shown, now())?;
+        // A policy made by `Trust` accepts nothing but its own sets, so one of them matched.
+        let release = trust.release(&enclave).ok_or(Error::NoEvidence)?;
+        Session::start(self.stream, mode, enclave, release)
+            .await
+            .map_err(|_| ended(self.place, Stage::Http))
+    }
+
+    /// Asks for evidence and ends the session: for whoever judges by a policy of his own, and sends
+    /// nothing.
+    pub async fn evidence(mut self, mode: Mode) -> Result<Shown, Error> {
+        self.question(mode).await
+    }
+
+    async fn question(&mut self, mode: Mode) -> Result<Shown, Error> {
         let mut nonce = [0; 32];
         rand::fill(&mut nonce)
             .map_err(|_| Error::Handshake(rustls::Error::FailedToGetRandomBytes))?;
         let opening = Opening { mode, nonce }.encode();
         let evidence = match timeout(limits::HANDSHAKE, self.ask(&opening)).await {
             Ok(evidence) => evidence?,
-            Err(_) => return Err(ended(self.place, Stage::Evidence)),
+            Err(_) => return Err(ended(self.place.clone(), Stage::Evidence)),
         };
         let exporter = self
             .stream
@@ -67,12 +83,7 @@ impl Unverified {
             .map_err(Error::Handshake)?;
         let binding =
             Binding { opening: &opening, spki: Spki(&self.spki), exporter: Exporter(exporter) };
-        let enclave = trust.judge(&evidence, &binding, now())?;
-        // A policy made by `Trust` accepts nothing but its own sets, so one of them matched.
-        let release = trust.release(&enclave).ok_or(Error::NoEvidence)?;
-        Session::start(self.stream, mode, enclave, release)
-            .await
-            .map_err(|_| ended(self.place, Stage::Http))
+        Ok(Shown::new(evidence, &binding))
     }
 
     /// Reads exactly the answer: what follows it is HTTP.

@@ -46,7 +46,8 @@ impl Own {
             Error::Refused(Refusal::UnknownKey) => {
                 return Self::new(StatusCode::UNAUTHORIZED, "unknown_key", error);
             }
-            Error::Refused(Refusal::NoRelease) => "no_release",
+            Error::Refused(Refusal::NoRelease) | Error::NothingAccepted => "no_release",
+            Error::ReleasesEnded { .. } => "releases_ended",
             Error::Refused(_) => "router_refused",
             Error::OuterTls { .. } => "outer_tls",
             Error::Lost(_) => "session_lost",

@@ -75,7 +75,7 @@ impl Agent {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let found = credential::find(request.headers(), request.uri().query());
-        let custodies = self.client.config().custodies;
+        let custodies = self.client.custodies();
         let Admitted { key, custody } = self
             .keys
             .admit(custodies, &found)

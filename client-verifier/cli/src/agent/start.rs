@@ -9,8 +9,10 @@ use std::{
 };
 
 use aegis_client::{
-    Client, Config, Custodies, Custody, OuterRoots, Router, Session, Trust, VirtualKey,
+    Client, Config, Custodies, Custody, Error, Followed, OuterRoots, Releases, ReleasesError,
+    Router, Session, Trust, VirtualKey,
 };
+use aegis_releases::Accepted;
 use aegis_verifier::TrustAnchor;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,7 +26,13 @@ use super::{
     listen::Listener,
     routes::{PRODUCTION_TABLE, Route, Routes},
 };
-use crate::{accept, args::AgentArgs, failure::Failure, secret_file};
+use crate::{
+    accept,
+    args::AgentArgs,
+    failure::Failure,
+    lists::{self, Teller},
+    secret_file,
+};
 
 /// First pause between two attempts to reach a router that is away; each next is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -35,13 +43,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub async fn run(args: &AgentArgs) -> Result<(), Failure> {
     let stop = stopped()?;
     let mut stop = std::pin::pin!(stop);
-    let agent = Arc::new(assemble(args)?);
-    if !agent.client.config().trust.anchor().is_aws_nitro() {
-        let root = agent.client.config().trust.anchor().fingerprint();
+    let plan = Plan::of(args)?;
+    if !plan.anchor.is_aws_nitro() {
+        let root = plan.anchor.fingerprint();
         say(&format!(
             "DANGER: evidence is accepted under the development root {root}, not under AWS's. Whoever has its key can read everything.\n"
         ));
     }
+    let (trust, list) = tokio::select! {
+        believed = plan.believe() => believed?,
+        () = &mut stop => return Ok(()),
+    };
+    let every = Duration::from_secs(args.releases_every);
+    let agent = Arc::new(plan.agent(trust));
     match start_key(&agent.keys)? {
         Some(key) => tokio::select! {
             verified = first_session(&agent.client, &key) => say(&walk(&*verified?)),
@@ -53,8 +67,88 @@ pub async fn run(args: &AgentArgs) -> Result<(), Failure> {
     }
     let listener = Listener::bind(&args.listen).await?;
     say(&banner(&agent, &listener));
-    agent.serve(listener, stop).await;
+    let serving = Arc::clone(&agent).serve(listener, stop);
+    match list {
+        None => serving.await,
+        Some((releases, first)) => {
+            let teller = Teller::default();
+            let anchor = agent.client.trust().anchor().clone();
+            let told = |followed: &Followed| teller.tell(followed);
+            tokio::select! {
+                () = serving => {}
+                () = releases.follow(&agent.client, anchor, first, every, told) => {}
+            }
+        }
+    }
     Ok(())
+}
+
+/// The agent before it knows which enclaves it accepts.
+struct Plan {
+    router: Router,
+    anchor: TrustAnchor,
+    custodies: Custodies,
+    routes: Routes,
+    keys: Keys,
+    accepting: Accepting,
+}
+
+/// Who says which enclaves are accepted.
+enum Accepting {
+    /// The user.
+    Named(Trust),
+    /// The signers of a list.
+    Listed(Box<Releases>),
+}
+
+impl Plan {
+    /// Everything that the command line and its files say.
+    fn of(args: &AgentArgs) -> Result<Self, Failure> {
+        let custodies = Custodies::new(&args.custody)?;
+        let table = match &args.table {
+            Some(path) => fs::read_to_string(path).map_err(|e| {
+                let path = path.display();
+                Failure::environment(format!("cannot read the provider table {path}: {e}"))
+            })?,
+            None => PRODUCTION_TABLE.to_owned(),
+        };
+        let roots = args.router_ca.as_deref().map_or(OuterRoots::Web, OuterRoots::File);
+        let anchor = args
+            .dangerous_development_root
+            .map_or_else(TrustAnchor::aws_nitro, TrustAnchor::dangerous_development_root);
+        let router = Router::new(&args.router, roots)?;
+        let accepting = match &args.accept {
+            Some(path) => Accepting::Named(Trust::new(anchor.clone(), &accept::read(path)?)?),
+            None => Accepting::Listed(Box::new(lists::releases(&args.list)?)),
+        };
+        let routes = Routes::new(&table, &args.route).map_err(Failure::usage)?;
+        let keys = keys(args, custodies)?;
+        Ok(Self { router, anchor, custodies, routes, keys, accepting })
+    }
+
+    /// What is believed at the start; with a list, as soon as the router can be reached.
+    async fn believe(&self) -> Result<(Trust, Option<(Releases, Accepted)>), Failure> {
+        let releases = match &self.accepting {
+            Accepting::Named(trust) => return Ok((trust.clone(), None)),
+            Accepting::Listed(releases) => releases,
+        };
+        let look = async || match releases.look(&self.router).await {
+            Ok(first) => Ok(first),
+            Err(ReleasesError::Fetch(error)) => Err(Wait::of(error)),
+            // What a file or a check says does not change by waiting.
+            Err(error) => Err(Wait::Final(error.into())),
+        };
+        let first = patiently(look).await?;
+        say(&format!("the release list:\n{}", lists::walk(&first)));
+        let trust = Trust::of_list(self.anchor.clone(), &first)?;
+        Ok((trust, Some((Releases::clone(releases), first))))
+    }
+
+    fn agent(self, trust: Trust) -> Agent {
+        let Self { router, custodies, routes, keys, .. } = self;
+        let client = Client::new(Config { router, trust, custodies });
+        Agent { client, routes, keys }
+    }
 }
 
 /// Completes at Ctrl-C or SIGTERM.
@@ -72,17 +166,37 @@ pub fn stopped() -> Result<impl Future<Output = ()>, Failure> {
 
 /// A verified session, as soon as the router can be reached.
 async fn first_session(client: &Client, key: &VirtualKey) -> Result<Arc<Session>, Failure> {
+    patiently(async || client.session(key).await.map_err(Wait::of)).await
+}
+
+/// Why something did not work: to be tried again, or not.
+enum Wait {
+    Away(Error),
+    Final(Failure),
+}
+
+impl Wait {
+    fn of(error: Error) -> Self {
+        match error.is_away() {
+            true => Self::Away(error),
+            false => Self::Final(Failure::refused(error)),
+        }
+    }
+}
+
+/// Tries until the router can be reached.
+async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, Wait>) -> Result<T, Failure> {
     let mut pause = FIRST_PAUSE;
     loop {
-        match client.session(key).await {
-            Ok(session) => return Ok(session),
-            Err(error) if error.is_away() => {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(Wait::Final(failure)) => return Err(failure),
+            Err(Wait::Away(error)) => {
                 let wait = error.retry_after().unwrap_or(pause).min(LONGEST_PAUSE);
                 eprintln!("aegis: {error}; trying again in {wait:?}");
                 sleep(wait).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            Err(error) => return Err(Failure::refused(error)),
         }
     }
 }
@@ -112,7 +226,7 @@ fn banner(agent: &Agent, listener: &Listener) -> String {
     for route in agent.routes.iter() {
         text += &format!("  {}\n", base_url(route, &origin));
     }
-    let custodies = agent.client.config().custodies;
+    let custodies = agent.client.custodies();
     text += match &agent.keys {
         Keys::FromSdk => {
             "API key for the SDKs: the router's virtual key, aegis-vk-... (custody host)\n"
@@ -138,31 +252,6 @@ pub fn base_url(route: &Route, origin: &str) -> String {
         _ => "base URL ",
     };
     format!("{name}{origin}{}", route.base_path())
-}
-
-fn assemble(args: &AgentArgs) -> Result<Agent, Failure> {
-    let custodies = Custodies::new(&args.custody)?;
-    let table = match &args.table {
-        Some(path) => fs::read_to_string(path).map_err(|e| {
-            let path = path.display();
-            Failure::environment(format!("cannot read the provider table {path}: {e}"))
-        })?,
-        None => PRODUCTION_TABLE.to_owned(),
-    };
-    let roots = args.router_ca.as_deref().map(OuterRoots::File);
-    let anchor = args
-        .dangerous_development_root
-        .map_or_else(TrustAnchor::aws_nitro, TrustAnchor::dangerous_development_root);
-    let config = Config {
-        router: Router::new(&args.router, roots.unwrap_or(OuterRoots::Web))?,
-        trust: Trust::new(anchor, &accept::read(&args.accept)?)?,
-        custodies,
-    };
-    Ok(Agent {
-        routes: Routes::new(&table, &args.route).map_err(Failure::usage)?,
-        keys: keys(args, custodies)?,
-        client: Client::new(config),
-    })
 }
 
 fn keys(args: &AgentArgs, custodies: Custodies) -> Result<Keys, Failure> {

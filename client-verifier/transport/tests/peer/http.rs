@@ -37,7 +37,7 @@ pub async fn serve(inner: InnerStream, then: Then, session: usize) -> io::Result
     served.map_err(io::Error::other)
 }
 
-/// `/broken` breaks after a chunk when `/break` is asked for, `/headers` tells what arrived, `/redirect` sends to the address
+/// `/broken` breaks after a chunk when `/break` is asked for, `/stalled` says nothing after a chunk, `/headers` tells what arrived, `/redirect` sends to the address
 /// in the query, anything else comes back: body, path, host and custody.
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     if request.uri().path() == "/broken" {
@@ -48,6 +48,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         });
         let body = StreamBody::new(first.chain(broken));
         return Ok(Response::new(body.boxed_unsync()));
+    }
+    if request.uri().path() == "/stalled" {
+        let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"first")))]);
+        return Ok(Response::new(StreamBody::new(first.chain(stream::pending())).boxed_unsync()));
     }
     if request.uri().path() == "/break" {
         BREAK.notify_one();

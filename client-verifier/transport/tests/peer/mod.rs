@@ -30,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 pub mod http;
+pub mod releases;
 pub mod tls;
 
 use tls::{Identity, Outer};
