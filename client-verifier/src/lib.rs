@@ -41,7 +41,7 @@
 //! | `size` | 1 byte to [`limits::MAX_DOCUMENT_BYTES`] |
 //! | `cose` | COSE_Sign1, untagged or tag 18, protected header `{1: -35}` (ES384), unprotected header empty, 96 bytes of signature, no bytes after it, every length in shortest form |
 //! | `payload` | the nine keys AWS emits, each at most once, no others; the three optional ones may be null or absent; digest SHA384; PCR indices below 32, 48 bytes each; lengths as in [`limits`] |
-//! | `chain` | `cabundle[0]` *is* the policy's root; a path, at `now` or at the document's time if that is up to 60 s ahead, of ECDSA-P384-SHA384 signatures (rustls-webpki), which is `cabundle` in its order with nothing left over; P-384 in every key; key usage present and exact; no extended key usage; the root valid itself and not beyond its own path length |
+//! | `chain` | `cabundle[0]` *is* the policy's root; a path, at `now` or at the document's time if that is up to 60 s ahead, of ECDSA-P384-SHA384 signatures (rustls-webpki), which is `cabundle` in its order with nothing left over; P-384 in every key; key usage present and exact; no extended key usage; no extension twice; a serial number of 1 to 20 bytes; the root valid itself and not beyond its own path length |
 //! | `signature` | ES384 by the leaf over the received bytes |
 //! | `age` | at most [`Policy::max_age`] old, at most [`Policy::max_future_skew`] from the future |
 //! | `debug` | PCR0 listed and not all zero |

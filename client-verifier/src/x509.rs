@@ -3,6 +3,8 @@
 //! Not a verifier of certificates: issuer names, signatures, basic constraints and path lengths are
 //! checked by rustls-webpki, which reads the same bytes again.
 
+use alloc::vec::Vec;
+
 use crate::der::Elements;
 use crate::der::tag;
 use crate::time::UnixTime;
@@ -20,6 +22,9 @@ const P384_POINT_BYTES: usize = 97;
 
 /// An INTEGER of 2, which is version 3 (RFC 5280, section 4.1.2.1).
 const VERSION_3: &[u8] = &[tag::INTEGER, 1, 2];
+
+/// The longest serial number (RFC 5280, section 4.1.2.2).
+const MAX_SERIAL_NUMBER_BYTES: usize = 20;
 
 /// Object identifiers below id-ce, 2.5.29.
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
@@ -68,7 +73,7 @@ impl<'a> Certificate<'a> {
         if tbs.content(tag::CONTEXT_0)? != VERSION_3 {
             return None;
         }
-        tbs.content(tag::INTEGER)?;
+        read_serial_number(tbs.content(tag::INTEGER)?)?;
         let _signature_algorithm = tbs.sequence()?;
         let _issuer = tbs.sequence()?;
         let validity = read_validity(tbs.sequence()?)?;
@@ -83,8 +88,14 @@ impl<'a> Certificate<'a> {
         };
         let mut explicit = Elements::new(tbs.content(tag::CONTEXT_3)?);
         let mut extensions = explicit.sequence()?;
+        let mut seen = Vec::new();
         while !extensions.is_empty() {
-            parsed.read_extension(extensions.sequence()?)?;
+            let identifier = parsed.read_extension(extensions.sequence()?)?;
+            // Two of one kind would let two readers see two certificates (section 4.2).
+            if seen.contains(&identifier) {
+                return None;
+            }
+            seen.push(identifier);
         }
         (tbs.is_empty() && explicit.is_empty()).then_some(parsed)
     }
@@ -98,23 +109,32 @@ impl<'a> Certificate<'a> {
         self.spki.get(P384_SPKI_HEAD.len() - 1..)
     }
 
-    fn read_extension(&mut self, mut extension: Elements<'a>) -> Option<()> {
+    /// Takes what is of interest from an extension, and returns its identifier.
+    fn read_extension(&mut self, mut extension: Elements<'a>) -> Option<&'a [u8]> {
         let identifier = extension.content(tag::OBJECT_IDENTIFIER)?;
         if extension.next_is(tag::BOOLEAN) {
             extension.content(tag::BOOLEAN)?;
         }
         let value = extension.content(tag::OCTET_STRING)?;
         match identifier {
-            // A second one would let two readers see two usages.
-            KEY_USAGE if self.key_usage.is_some() => return None,
-            BASIC_CONSTRAINTS if self.basic_constraints.is_some() => return None,
             KEY_USAGE => self.key_usage = Some(read_key_usage(value)?),
             BASIC_CONSTRAINTS => self.basic_constraints = Some(read_basic_constraints(value)?),
             EXTENDED_KEY_USAGE => self.has_extended_key_usage = true,
             _ => {}
         }
-        extension.is_empty().then_some(())
+        extension.is_empty().then_some(identifier)
     }
+}
+
+/// A positive number of at most 20 bytes (section 4.1.2.2), before which DER puts a zero where it
+/// would be a negative one.
+fn read_serial_number(content: &[u8]) -> Option<()> {
+    let number = match content {
+        [0, number @ ..] => number,
+        [0x80..=0xff, ..] => return None,
+        number => number,
+    };
+    (1..=MAX_SERIAL_NUMBER_BYTES).contains(&number.len()).then_some(())
 }
 
 /// BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL }
@@ -217,6 +237,8 @@ fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn time(tag: u8, text: &str) -> Option<u64> {
@@ -254,6 +276,33 @@ mod tests {
         assert_eq!(time(tag::GENERALIZED_TIME, "20501231235959Z"), Some(2_556_143_999));
         assert_eq!(time(tag::GENERALIZED_TIME, "21000301000000Z"), Some(4_107_542_400));
         assert_eq!(time(tag::GENERALIZED_TIME, "2"), None);
+    }
+
+    #[test]
+    fn a_validity_is_two_times_and_nothing_more() {
+        let time = [&[tag::UTC_TIME, 13][..], b"230101000000Z"].concat();
+        let read = |elements: &[u8]| read_validity(Elements::new(elements)).is_some();
+        assert!(read(&time.repeat(2)));
+        assert!(!read(&time));
+        assert!(!read(&time.repeat(3)));
+    }
+
+    #[test]
+    fn an_extension_ends_with_its_value() {
+        let read = |elements: &[u8]| {
+            let (never, spki) = (UnixTime::from_secs(0), &[][..]);
+            let mut certificate = Certificate {
+                validity: Validity { not_before: never, not_after: never },
+                spki,
+                key_usage: None,
+                basic_constraints: None,
+                has_extended_key_usage: false,
+            };
+            certificate.read_extension(Elements::new(elements)).map(<[u8]>::to_vec)
+        };
+        let extension = [&[tag::OBJECT_IDENTIFIER, 1, 42][..], &[tag::OCTET_STRING, 0]].concat();
+        assert_eq!(read(&extension), Some(vec![42]));
+        assert_eq!(read(&[&extension[..], &[0x05, 0]].concat()), None);
     }
 
     #[test]

@@ -159,6 +159,27 @@ defects! {
         chain.leaf_mut().extensions.push(alternative_name());
     }) => Error::Chain(ChainError::NameConstraintViolated),
 
+    serial_number_of_21_bytes: before_issuing(|chain| chain.leaf_mut().serial = vec![1; 21])
+        => Error::Chain(ChainError::CertificateMalformed { at: Leaf }),
+    serial_number_zero: before_issuing(|chain| chain.certificate_mut(1).serial = vec![0])
+        => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(1) }),
+    serial_number_negative: before_issuing(|chain| {
+        // After a version of 2 stands the serial number: its length, and its first byte.
+        chain.leaf_mut().edit = Some(|der| {
+            let at = der.windows(4).position(|at| at == [0x02, 0x01, 0x02, 0x02]).unwrap();
+            der[at + 5] |= 0x80;
+        });
+    }) => Error::Chain(ChainError::CertificateMalformed { at: Leaf }),
+    key_identifier_twice: before_issuing(|chain| {
+        chain.certificate_mut(2).extensions.push(Extension::SubjectKeyIdentifier);
+    }) => Error::Chain(ChainError::CertificateMalformed { at: CaBundle(2) }),
+    critical_by_another_byte_than_der_s: before_issuing(|chain| {
+        chain.certificate_mut(2).edit = Some(|der| {
+            let at = der.windows(6).position(|at| at == [0x55, 0x1d, 15, 0x01, 0x01, 0xff]);
+            der[at.unwrap() + 5] = 0x01;
+        });
+    }) => Error::Chain(ChainError::Refused),
+
     leaf_of_version_1: before_issuing(|chain| chain.leaf_mut().version = 0)
         => Error::Chain(ChainError::CertificateMalformed { at: Leaf }),
     authority_of_version_2: before_issuing(|chain| chain.certificate_mut(1).version = 1)
