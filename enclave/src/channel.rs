@@ -5,7 +5,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aegis_core::{Control, Event, Plan, control::Received, exchange::not_dispatched};
+use aegis_core::control::{Question, Received};
+use aegis_core::{Control, Event, Plan, exchange::not_dispatched};
 use aegis_wire::control::{Frame, Grant, Hello, ToEnclave, ToHost, Usage};
 use aegis_wire::{VERSION, limits, session::legs::CONTROL_PORT, table::Table};
 use aws_lc_rs::rand;
@@ -28,7 +29,7 @@ pub(crate) struct Channel {
 #[derive(Default)]
 struct State {
     books: Control,
-    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    waiting: HashMap<Question, oneshot::Sender<Answer>>,
     frames: Option<UnboundedSender<Vec<u8>>>,
 }
 
@@ -45,10 +46,10 @@ impl Channel {
         (number, format!("{:032x}-{number}", u128::from_be_bytes(self.hello.boot)))
     }
 
-    /// Asks the host. Dropping the future gives the request up; a grant that comes nevertheless is
+    /// Asks the host about an attempt. Dropping the future gives the request up; a grant that comes nevertheless is
     /// settled as not dispatched.
-    pub(crate) async fn ask(&self, plan: &Plan<'_>, session: u64, request: u64) -> Answer {
-        let mut asked = self.lock().ask(self, plan, session, request).ok_or(Event::HostLost)?;
+    pub(crate) async fn ask(&self, plan: &Plan<'_>, session: u64, question: Question) -> Answer {
+        let mut asked = self.lock().ask(self, plan, session, question).ok_or(Event::HostLost)?;
         match time::timeout(limits::HOST_ANSWER, &mut asked.answer).await {
             Ok(answer) => answer.unwrap_or(Err(Event::HostLost)),
             Err(_) => Err(Event::HostTimeout),
@@ -127,20 +128,20 @@ impl State {
         channel: &'a Channel,
         plan: &Plan<'_>,
         session: u64,
-        request: u64,
+        question: Question,
     ) -> Option<Asked<'a>> {
         let (sender, answer) = oneshot::channel();
         self.frames.as_ref()?;
-        let question = self.books.authorize(plan, session, request)?;
-        self.waiting.insert(request, sender);
-        self.send(ToHost::Authorize(question));
-        Some(Asked { channel, request, answer })
+        let frame = self.books.authorize(plan, session, question)?;
+        self.waiting.insert(question, sender);
+        self.send(ToHost::Authorize(frame));
+        Some(Asked { channel, question, answer })
     }
 
     fn receive(&mut self, frame: ToEnclave) -> io::Result<()> {
         match self.books.receive(frame).map_err(io::Error::other)? {
-            Received::Answer(request, answer) => {
-                self.answer(request, answer.map_err(Event::Denied));
+            Received::Answer(question, answer) => {
+                self.answer(question, answer.map_err(Event::Denied));
             }
             Received::Settle(usage) => self.settle(usage),
             Received::Nothing => {}
@@ -155,29 +156,29 @@ impl State {
 
     fn lost(&mut self) {
         self.frames = None;
-        for request in self.books.lost() {
-            self.answer(request, Err(Event::HostLost));
+        for question in self.books.lost() {
+            self.answer(question, Err(Event::HostLost));
         }
     }
 
     /// Whoever went away since takes the answer out in `Asked::drop`.
-    fn answer(&mut self, request: u64, answer: Answer) {
-        self.waiting.remove(&request).map(|waiting| waiting.send(answer));
+    fn answer(&mut self, question: Question, answer: Answer) {
+        self.waiting.remove(&question).map(|waiting| waiting.send(answer));
     }
 }
 
 /// A question under way.
 struct Asked<'a> {
     channel: &'a Channel,
-    request: u64,
+    question: Question,
     answer: oneshot::Receiver<Answer>,
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let mut state = self.channel.lock();
-        state.waiting.remove(&self.request);
-        state.books.give_up(self.request);
+        state.waiting.remove(&self.question);
+        state.books.give_up(self.question);
         // An answer that arrived but was not taken is a grant that nobody will use.
         if let Ok(Ok(grant)) = self.answer.try_recv() {
             state.settle(not_dispatched(grant.grant));

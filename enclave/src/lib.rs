@@ -2,13 +2,15 @@
 //!
 //! The way of a session: [`legs`] accepts it, [`session`] does the inner handshake and answers the
 //! opening with evidence from [`identity`], then serves HTTP; [`relay`] follows one request through
-//! `aegis_core::Exchange`, asking the host over [`channel`] and the provider over [`upstream`].
+//! `aegis_core::Exchange`, asking the host over [`channel`] and the provider over [`upstream`], with
+//! the request's body as [`outgoing`] keeps it.
 //!
 //! There is no log. What goes wrong ends in an error to the client and nowhere else.
 
 mod channel;
 mod identity;
 pub mod legs;
+mod outgoing;
 mod relay;
 mod session;
 mod upstream;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_nsm::Attester;
-use aegis_wire::{limits::SESSIONS, table::Table};
+use aegis_wire::{limits, table::Table};
 use rustls::RootCertStore;
 use tokio::{sync::Semaphore, time};
 
@@ -56,6 +58,8 @@ pub struct Enclave {
     legs: Box<dyn Legs>,
     sessions: Semaphore,
     upstreams: Semaphore,
+    /// Bytes that the copies of request bodies may take together.
+    copies: Semaphore,
 }
 
 impl Enclave {
@@ -65,9 +69,18 @@ impl Enclave {
         let identity = Arc::new(Identity::new(attester)?);
         let providers = Providers::new(table, &roots, &identity)?;
         let channel = Channel::new(table)?;
-        let (sessions, upstreams) = (Semaphore::new(SESSIONS), Semaphore::new(SESSIONS));
-        let enclave = Self { table, identity, providers, channel, legs, sessions, upstreams };
-        Ok(Box::leak(Box::new(enclave)))
+        let [sessions, upstreams, copies] =
+            [limits::SESSIONS, limits::SESSIONS, limits::REPLAY_TOTAL_BYTES].map(Semaphore::new);
+        Ok(Box::leak(Box::new(Self {
+            table,
+            identity,
+            providers,
+            channel,
+            legs,
+            sessions,
+            upstreams,
+            copies,
+        })))
     }
 
     /// Serves sessions for ever; the control leg is dialled beside it.

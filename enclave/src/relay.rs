@@ -10,15 +10,16 @@ use aegis_core::head::{self, Field};
 use aegis_core::{Action, Event, Exchange, Plan, Refusal, plan};
 use aegis_wire::{control::Secret, limits, table::Envelope, table::Table};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full};
+use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::{self, Sleep};
 
 use crate::Enclave;
+use crate::outgoing::{Outgoing, Upload};
 use crate::session::Session;
-use crate::upstream::{Dialer, Upload};
+use crate::upstream::Dialer;
 
 /// Start of the monotonic clock that exchanges are told.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -56,28 +57,41 @@ async fn run(
     body: Incoming,
 ) -> Result<Answer, Broken> {
     let enclave = session.enclave;
+    let body = Outgoing::new(body, plan.replayable().then_some(&enclave.copies));
     let mut live = Live { enclave, exchange: Exchange::new(plan) };
-    let answer = enclave.channel.ask(plan, session.number, number).await;
-    let (event, account, credential) = match answer {
-        Ok(grant) => (Event::Granted(grant.grant), grant.account, grant.credential),
-        Err(event) => (event, 0, Secret::default()),
-    };
-    let action = match live.step(event) {
-        Action::Send => {
+    let mut answer = None;
+    loop {
+        let question = (number, live.exchange.attempt());
+        let asked = enclave.channel.ask(plan, session.number, question).await;
+        let (event, account, credential) = match asked {
+            Ok(grant) => (Event::Granted(grant.grant), grant.account, grant.credential),
+            Err(event) => (event, 0, Secret::default()),
+        };
+        let mut action = live.step(event);
+        if action == Action::Send {
             let dialer = Dialer { enclave, provider: plan.index };
-            let request = upstream_request(plan, &credential, body).ok_or(Broken)?;
-            match session.upstreams.send(dialer, account, request).await {
-                Ok(answer) => return live.relay(answer, plan.provider.envelope),
+            let request = upstream_request(plan, &credential, body.upload()).ok_or(Broken)?;
+            action = match session.upstreams.send(dialer, account, request, &body).await {
+                Ok(head) => live.head(answer.insert(head), body.held(true)),
                 Err(event) => live.step(event),
+            };
+        }
+        match action {
+            Action::Retry => {}
+            Action::Answer(refusal) => {
+                return Ok(refuse(refusal, plan.provider.envelope, enclave.table));
+            }
+            Action::RelayHead => return live.relay(answer.ok_or(Broken)?),
+            // None of these comes before a head.
+            Action::Send | Action::RelayChunk | Action::Finish | Action::Break => {
+                return Err(Broken);
             }
         }
-        action => action,
-    };
-    live.answer(action, plan.provider.envelope)
+    }
 }
 
-fn upstream_request(plan: &Plan<'_>, credential: &[u8], body: Incoming) -> Option<Request<Upload>> {
-    let mut request = Request::new(upload(body));
+fn upstream_request(plan: &Plan<'_>, credential: &[u8], body: Upload) -> Option<Request<Upload>> {
+    let mut request = Request::new(body);
     *request.method_mut() = plan.endpoint.method.parse().ok()?;
     let target = str::from_utf8(plan.target()).ok()?;
     *request.uri_mut() = format!("https://{}{target}", plan.provider.authority).parse().ok()?;
@@ -86,11 +100,6 @@ fn upstream_request(plan: &Plan<'_>, credential: &[u8], body: Incoming) -> Optio
         fill(request.headers_mut(), &[(name, &value)])?;
     }
     Some(request)
-}
-
-/// Data frames pass as they are; trailers become nothing.
-fn upload(body: Incoming) -> Upload {
-    body.map_frame(|frame| Frame::data(frame.into_data().unwrap_or_default()))
 }
 
 /// The fields of a head, names in lower case as `http` keeps them.
@@ -139,36 +148,26 @@ impl Live {
         step.action
     }
 
-    /// The answer in the provider's place.
-    fn answer(&self, action: Action, envelope: Envelope) -> Result<Answer, Broken> {
-        match action {
-            Action::Answer(refusal) => Ok(refuse(refusal, envelope, self.enclave.table)),
-            // None of these comes before a head.
-            Action::Send | Action::RelayHead => Err(Broken),
-            Action::RelayChunk | Action::Finish | Action::Break => Err(Broken),
+    /// Tells of the provider's head.
+    fn head(&mut self, answer: &Response<Incoming>, held: bool) -> Action {
+        let (status, headers) = (answer.status(), answer.headers());
+        if !head::fits(&fields(headers)) || status.is_informational() {
+            return self.step(Event::BadHead);
         }
+        let value = |name| headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+        let (content_type, content_encoding) = (value(CONTENT_TYPE), value(CONTENT_ENCODING));
+        self.step(Event::Head { status: status.as_u16(), content_type, content_encoding, held })
     }
 
-    fn relay(mut self, upstream: Response<Incoming>, envelope: Envelope) -> Result<Answer, Broken> {
+    fn relay(self, upstream: Response<Incoming>) -> Result<Answer, Broken> {
         let (parts, body) = upstream.into_parts();
-        let received = fields(&parts.headers);
-        let event = if head::fits(&received) && !parts.status.is_informational() {
-            let value = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
-            let (content_type, content_encoding) = (value(CONTENT_TYPE), value(CONTENT_ENCODING));
-            Event::Head { status: parts.status.as_u16(), content_type, content_encoding }
-        } else {
-            Event::BadHead
-        };
-        let action = self.step(event);
-        if action != Action::RelayHead {
-            return self.answer(action, envelope);
-        }
         let idle = Box::pin(time::sleep(limits::IDLE));
         let mut relay = Relay { body, live: self, idle, ended: false };
         relay.end_if_complete();
         let mut answer = Response::new(Either::Right(relay));
         *answer.status_mut() = parts.status;
-        fill(answer.headers_mut(), &head::response_fields(&received)).ok_or(Broken)?;
+        let fields = fields(&parts.headers);
+        fill(answer.headers_mut(), &head::response_fields(&fields)).ok_or(Broken)?;
         Ok(answer)
     }
 }

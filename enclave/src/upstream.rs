@@ -13,8 +13,7 @@ use std::task::{Context, Poll};
 use aegis_core::Event;
 use aegis_wire::table::{Provider, ProviderIndex, Table};
 use aegis_wire::{limits, session::Egress, session::legs::EGRESS_PORT};
-use http_body_util::combinators::MapFrame;
-use hyper::body::{Bytes, Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::identity::{self, Identity};
+use crate::outgoing::{Outgoing, Upload};
 use crate::{BootError, Enclave, legs::Leg, session::STREAMS};
 
 /// Flow-control window of an HTTP/2 stream: one round trip of 100 ms at 20 Mbit/s.
@@ -61,9 +61,6 @@ fn client_config(roots: RootCertStore, time: Arc<Identity>) -> Option<ClientConf
     Some(config)
 }
 
-/// A request's body on its way to the provider, without its trailers.
-pub(crate) type Upload = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Bytes>>;
-
 /// The connections of one session, by provider and account.
 #[derive(Default)]
 pub(crate) struct Upstreams(Mutex<HashMap<(ProviderIndex, u32), Client<Dialer, Upload>>>);
@@ -75,6 +72,7 @@ impl Upstreams {
         dialer: Dialer,
         account: u32,
         request: Request<Upload>,
+        body: &Outgoing,
     ) -> Result<Response<Incoming>, Event<'static>> {
         let client = {
             let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +80,7 @@ impl Upstreams {
             clients.entry(key).or_insert_with(|| client(dialer)).clone()
         };
         let answer = time::timeout(limits::IDLE, client.request(request)).await;
-        answer.map_err(|_| Event::Timeout)?.map_err(|error| failure(&error))
+        answer.map_err(|_| Event::Timeout)?.map_err(|error| failure(&error, body))
     }
 }
 
@@ -97,7 +95,8 @@ fn client(dialer: Dialer) -> Client<Dialer, Upload> {
         .build(dialer)
 }
 
-fn failure(error: &legacy::Error) -> Event<'static> {
+fn failure(error: &legacy::Error, body: &Outgoing) -> Event<'static> {
+    let unreachable = || Event::Unreachable { held: body.held(false) };
     let cause = error.source();
     let tls = cause.and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
     let http = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
@@ -105,9 +104,9 @@ fn failure(error: &legacy::Error) -> Event<'static> {
         _ if error.is_connect() && tls.is_some_and(|error| error.is::<rustls::Error>()) => {
             Event::NotTheProvider
         }
-        _ if error.is_connect() => Event::Unreachable,
+        _ if error.is_connect() => unreachable(),
         // hyper's word for a request that it gives back unwritten.
-        Some(error) if error.is_canceled() => Event::Unreachable,
+        Some(error) if error.is_canceled() => unreachable(),
         Some(error) if error.is_parse() => Event::BadHead,
         _ => Event::Lost,
     }

@@ -63,9 +63,27 @@ Qed.
 Lemma down_true (en : enclave) : true_to (down _ _ _ _ en).
 Proof. intros r w W. discriminate. Qed.
 
+Lemma question_true (en : enclave) now s p n k (en' : enclave) o : true_to en ->
+  question en now s p n k = (en', o) -> true_to en'.
+Proof.
+  intros T. unfold Machines.question.
+  assert (F : waiting_of en (S (requests_of en)) = None).
+  { destruct (waiting_of en (S (requests_of en))) as [w|] eqn:W; [|reflexivity].
+    destruct (T _ _ W); lia. }
+  assert (T1 : true_to (book _ _ _ _ en (number _ (e_books _ _ _ _ en)))).
+  { intros r w W. destruct (T r w W) as [L C]. simpl. split; [lia|exact C]. }
+  destruct (if e_up _ _ _ _ en then _ else _) as [b|] eqn:A.
+  - destruct (e_up _ _ _ _ en); [|discriminate]. unfold authorize in A.
+    destruct (room <=? _); inv A. intros H; inv H. intros r w. simpl. unfold set.
+    destruct (Nat.eqb_spec r (S (requests_of en))) as [->|N].
+    + intros E; inv E. simpl. auto.
+    + apply T1.
+  - intros L. eapply live_true; [exact T1|right; exact F|exact L].
+Qed.
+
 Lemma step_true (en : enclave) now i (en' : enclave) o : true_to en -> step en now i = (en', o) -> true_to en'.
 Proof.
-  intros T. destruct i as [| |f|s p|q|q|q e|q]; unfold Machines.step.
+  intros T. destruct i as [| |f|s p|q|q|q|q e|q]; unfold Machines.step.
   - intros H; inv H. exact T.
   - intros H; inv H. apply down_true.
   - destruct (e_up _ _ _ _ en); [|intros H; inv H; exact T].
@@ -76,7 +94,7 @@ Proof.
     assert (V : forall q e (x : enclave), true_to x -> true_to (deliver _ _ _ _ x q e)).
     { intros q e x X. eapply true_same; [exact X|simpl; eauto|reflexivity|]. intros r. simpl. unfold set.
       destruct (Nat.eqb_spec r q) as [->|N]; [apply mail_stated|reflexivity]. }
-    destruct f as [q a g c|q a code wait|g]; unfold receive.
+    destruct f as [q g c|q code wait|g]; unfold receive.
     + destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|]; [|intros H; inv H; apply down_true].
       destruct (_ || _); [intros H; inv H; apply down_true|].
       destruct (w_given_up w); intros H; inv H.
@@ -84,37 +102,28 @@ Proof.
           ?(proj2 (settle_waits _ _)); simpl; eauto.
       * apply V. eapply true_same; [exact (U q)|..]; simpl; eauto.
     + destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|]; [|intros H; inv H; apply down_true].
-      destruct (negb _); [intros H; inv H; apply down_true|].
       destruct (w_given_up w); intros H; inv H; [apply U|apply V, U].
     + destruct (owes _ _ _); intros H; inv H; [|apply down_true].
       eapply true_same; [exact T|..]; simpl; eauto.
-  - assert (F : waiting_of en (S (requests_of en)) = None).
-    { destruct (waiting_of en (S (requests_of en))) as [w|] eqn:W; [|reflexivity].
-      destruct (T _ _ W); lia. }
-    assert (T1 : true_to (book _ _ _ _ en (number _ (e_books _ _ _ _ en)))).
-    { intros r w W. destruct (T r w W) as [L C]. simpl. split; [lia|exact C]. }
-    destruct (if e_up _ _ _ _ en then _ else _) as [b|] eqn:A.
-    + destruct (e_up _ _ _ _ en); [|discriminate]. unfold authorize in A.
-      destruct (room <=? _); inv A. intros H; inv H. intros r w. simpl. unfold set.
-      destruct (Nat.eqb_spec r (S (requests_of en))) as [->|N].
-      * intros E; inv E. simpl. auto.
-      * apply T1.
-    + intros L. eapply live_true; [exact T1|right; exact F|exact L].
-  - destruct (e_slots _ _ _ _ en q) as [[s p [[e|]|x]]|] eqn:Q; try (intros H; inv H; exact T).
+  - apply question_true, T.
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|[]]]|] eqn:Q; try (intros H; inv H; exact T).
+    apply question_true. eapply true_same; [exact T|simpl; eauto|reflexivity|]. intros r. simpl.
+    unfold set. destruct (Nat.eqb_spec r q) as [->|N]; [rewrite Q|]; reflexivity.
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k [e|]|x]]|] eqn:Q; try (intros H; inv H; exact T).
     destruct (drop_asked _ _ _ _ _ en q None) as [en1 o1] eqn:D.
-    destruct (live en1 now q _ (Asked _) e) as [en2 o2] eqn:L. intros H; inv H.
+    destruct (live en1 now q _ (Asked _ n k) e) as [en2 o2] eqn:L. intros H; inv H.
     destruct (drop_true _ _ _ _ _ T D) as [T1 E].
     refine (live_true _ _ _ _ _ _ _ _ T1 _ L). left. rewrite E, Q. reflexivity.
-  - destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|] eqn:Q; try (intros H; inv H; exact T).
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|] eqn:Q; try (intros H; inv H; exact T).
     destruct (drop_asked _ _ _ _ _ en q m) as [en1 o1] eqn:D.
-    destruct (live en1 now q _ (Asked _) _) as [en2 o2] eqn:L. intros H; inv H.
+    destruct (live en1 now q _ (Asked _ n k) _) as [en2 o2] eqn:L. intros H; inv H.
     destruct (drop_true _ _ _ _ _ T D) as [T1 E].
     refine (live_true _ _ _ _ _ _ _ _ T1 _ L). left. rewrite E, Q. reflexivity.
-  - destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|] eqn:Q; try (intros H; inv H; exact T).
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|] eqn:Q; try (intros H; inv H; exact T).
     intros L. refine (live_true _ _ _ _ _ _ _ _ T _ L). left. rewrite Q. reflexivity.
-  - destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|] eqn:Q; try (intros H; inv H; exact T).
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|] eqn:Q; try (intros H; inv H; exact T).
     + destruct (drop_asked _ _ _ _ _ en q m) as [en1 o1] eqn:D.
-      destruct (live en1 now q _ (Asked _) _) as [en2 o2] eqn:L. intros H; inv H.
+      destruct (live en1 now q _ (Asked _ n k) _) as [en2 o2] eqn:L. intros H; inv H.
       destruct (drop_true _ _ _ _ _ T D) as [T1 E].
       refine (live_true _ _ _ _ _ _ _ _ T1 _ L). left. rewrite E, Q. reflexivity.
     + intros L. refine (live_true _ _ _ _ _ _ _ _ T _ L). left. rewrite Q. reflexivity.
@@ -123,8 +132,8 @@ Qed.
 (** In every run: a frame that grants request r does so in the custody of r's plan. *)
 Theorem custody_as_stated is (en : enclave) o now f (en' : enclave) o' r g :
   run boot is = (en, o) -> step en now (FromHost _ _ f) = (en', o') ->
-  In (Accepted _ _ _ r g) o' -> exists a c s,
-    f = Grant r a g c /\ e_slots _ _ _ _ en r = Some s /\ p_custody _ _ (s_plan _ _ _ s) = c.
+  In (Accepted _ _ _ r g) o' -> exists c s,
+    f = Grant r g c /\ e_slots _ _ _ _ en r = Some s /\ p_custody _ _ (s_plan _ _ _ s) = c.
 Proof.
   intros R H I. assert (T : true_to en).
   { assert (G : forall (x y : enclave) o, true_to x -> run x is = (y, o) -> true_to y).
@@ -133,10 +142,9 @@ Proof.
       eapply IH; [eapply step_true; eauto|exact E2]. }
     eapply G; [|exact R]. intros q w W. discriminate. }
   unfold Machines.step in H. destruct (e_up _ _ _ _ en); [|inv H; contradiction].
-  destruct f as [q a n c|q a code wait|n]; unfold receive in H.
+  destruct f as [q n c|q code wait|n]; unfold receive in H.
   - destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|] eqn:W;
       [|inv H; destruct I as [I|[]]; discriminate].
-    destruct (Nat.eqb_spec (w_attempt w) a); [|inv H; destruct I as [I|[]]; discriminate].
     destruct (Nat.eqb_spec (w_custody w) c) as [C|]; [|inv H; destruct I as [I|[]]; discriminate].
     simpl in H. destruct (owes _ _ _ || holds _ _); [inv H; destruct I as [I|[]]; discriminate|].
     assert (E : r = q /\ g = n).
@@ -144,9 +152,9 @@ Proof.
         try discriminate; try contradiction; inv I; auto. }
     destruct E as [-> ->]. destruct (T q w W) as [_ S].
     destruct (e_slots _ _ _ _ en q) as [s|]; [|discriminate]. injection S as S.
-    exists a, c, s. repeat split; auto. congruence.
-  - exfalso. destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|]; [destruct (negb _)|];
-      [|destruct (w_given_up w)|]; inv H; simpl in I; try destruct I as [I|[]]; try discriminate; contradiction.
+    exists c, s. repeat split; auto. congruence.
+  - exfalso. destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|]; [destruct (w_given_up w)|];
+      inv H; simpl in I; try destruct I as [I|[]]; try discriminate; contradiction.
   - exfalso. destruct (owes _ _ _); inv H; simpl in I; try destruct I as [I|[]]; try discriminate; contradiction.
 Qed.
 End OfMachines.

@@ -7,9 +7,9 @@ Notation owed en := (b_owed Word (e_books B Rules M Word en)).
 
 (** The grant that a request holds: in its mailbox or in its exchange. *)
 Definition held_by (x : state) := match x with
-  | Sent _ g _ | Relaying _ g _ _ _ _ => Some g | _ => None end.
+  | Sent _ _ g _ | Relaying _ g _ _ _ _ => Some g | _ => None end.
 Definition grip (s : option slot) := match s with
-  | Some {| s_phase := Machines.Asking _ _ (Some (Granted _ g)) |} => Some g
+  | Some {| s_phase := Machines.Asking _ _ _ _ (Some (Granted _ g)) |} => Some g
   | Some {| s_phase := Machines.Running _ _ x |} => held_by x
   | _ => None
   end.
@@ -65,17 +65,20 @@ Proof. intros I. unfold settle. rewrite (proj2 (holds_in _ _) I). auto. Qed.
 Lemma exchange_grip p now x e y a u : exchange p now x e = (y, a, u) ->
   match u with
   | Some u => held_by x = Some (u_grant _ u) /\ held_by y = None
-  | None => held_by y = held_by x \/ x = Asked _ /\ exists g, e = Granted _ g /\ held_by y = Some g
+  | None => held_by y = held_by x \/ (exists n k, x = Asked _ n k) /\
+      exists g, e = Granted _ g /\ held_by y = Some g
   end.
 Proof.
-  intros H. destruct x, e; simpl in H; inv H; simpl; auto;
-    try (right; split; [reflexivity|eauto]; fail);
+  intros H. destruct x as [n [[|rr]|]|n g t|g t c f m|n k| |]; destruct e; simpl in H;
+    try (unfold sent in H; simpl in H; repeat match type of H with
+      context [if ?b then _ else _] => destruct b end);
+    inv H; simpl; auto; try (right; split; eauto; fail);
     try (unfold answered; destruct (told _ _) as [[[] ]|]; simpl; auto; fail).
 Qed.
 
 Lemma live_tidy (en : enclave) now q s x e (en' : enclave) o l : tidy l
     (fun r => if r =? q then held_by x else grip (e_slots _ _ _ _ en r)) ->
-  granted en = l -> (forall g, e = Granted _ g -> x <> Asked _) ->
+  granted en = l -> (forall g, e = Granted _ g -> forall n k, x <> Asked _ n k) ->
   live en now q s x e = (en', o) -> tidy_in en' /\ listed en' o.
 Proof.
   intros T L N. unfold Machines.live. destruct (exchange (s_plan _ _ _ s) now x e) as [[y a] u] eqn:X.
@@ -92,12 +95,12 @@ Proof.
   - split.
     + unfold tidy_in. simpl. eapply tidy_fewer; [exact T|]. intros r. simpl. unfold set.
       destruct (r =? q); [|auto]. right. simpl.
-      destruct X as [X|(-> & g & -> & _)]; [exact X|]. exfalso. eapply N; reflexivity.
+      destruct X as [X|((n & k & ->) & g & -> & _)]; [exact X|]. exfalso. eapply N; reflexivity.
     + intros r v E. exfalso. destruct a, e; simpl in E; destruct E as [E|[]]; discriminate.
 Qed.
 
-Lemma live_taken (en : enclave) now q s g (en' : enclave) o : tidy_in en ->
-  grip (e_slots _ _ _ _ en q) = Some g -> live en now q s (Asked _) (Granted _ g) = (en', o) ->
+Lemma live_taken (en : enclave) now q s n k g (en' : enclave) o : tidy_in en ->
+  grip (e_slots _ _ _ _ en q) = Some g -> live en now q s (Asked _ n k) (Granted _ g) = (en', o) ->
   tidy_in en' /\ listed en' o.
 Proof.
   intros T G H. unfold Machines.live in H. simpl in H. inv H. split.
@@ -125,8 +128,8 @@ Proof.
   destruct k as [[]|]; inv H; simpl; try apply settle_keeps; rewrite O; exact I.
 Qed.
 
-Lemma drop_tidy (en : enclave) q s p m (en' : enclave) o : tidy_in en ->
-  e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Asking m)) ->
+Lemma drop_tidy (en : enclave) q s p n k m (en' : enclave) o : tidy_in en ->
+  e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Asking n k m)) ->
   drop_asked B Rules M Word no_word en q m = (en', o) ->
   tidy (granted en') (fun r => if r =? q then None else grip (e_slots _ _ _ _ en' r)) /\ listed en' o.
 Proof.
@@ -147,24 +150,24 @@ Proof.
 Qed.
 
 (** A question is dropped, then its exchange hears why. *)
-Lemma asked_tidy (en : enclave) now q s p m e en1 o1 (en' : enclave) o2 : tidy_in en ->
-  e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Asking m)) -> (forall g, e <> Granted _ g) ->
+Lemma asked_tidy (en : enclave) now q s p n k m e en1 o1 (en' : enclave) o2 : tidy_in en ->
+  e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Asking n k m)) -> (forall g, e <> Granted _ g) ->
   drop_asked B Rules M Word no_word en q m = (en1, o1) ->
-  live en1 now q (Build_slot _ _ _ s p (Asking None)) (Asked _) e = (en', o2) ->
+  live en1 now q (Build_slot _ _ _ s p (Asking n k None)) (Asked _ n k) e = (en', o2) ->
   tidy_in en' /\ listed en' (o1 ++ o2).
 Proof.
-  intros T Q N D L. destruct (drop_tidy en q s p m en1 o1 T Q D) as [T1 L1].
-  destruct (live_tidy en1 now q (Build_slot _ _ _ s p (Asking None)) (Asked _) e en' o2 _ T1
+  intros T Q N D L. destruct (drop_tidy en q s p n k m en1 o1 T Q D) as [T1 L1].
+  destruct (live_tidy en1 now q (Build_slot _ _ _ s p (Asking n k None)) (Asked _ n k) e en' o2 _ T1
     eq_refl) as [T2 L2];
     [intros g E; exfalso; eapply N; eauto|exact L|].
   split; [exact T2|]. intros r v I. apply in_app_or in I as [I|I]; [|eauto].
   eapply live_keeps; [exact L|eauto].
 Qed.
 Lemma running_tidy (en : enclave) now q s p x e (en' : enclave) o : tidy_in en ->
-  e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Running x)) -> x <> Asked _ ->
+  e_slots _ _ _ _ en q = Some (Build_slot _ _ _ s p (Running x)) -> (forall n k, x <> Asked _ n k) ->
   live en now q (Build_slot _ _ _ s p (Running x)) x e = (en', o) -> tidy_in en' /\ listed en' o.
 Proof.
-  intros T Q N L. eapply live_tidy; [|reflexivity|intros; exact N|exact L].
+  intros T Q N L. refine (live_tidy _ _ _ _ _ _ _ _ _ _ eq_refl (fun _ _ => N) L).
   eapply tidy_fewer; [exact T|]. intros r. simpl. destruct (Nat.eqb_spec r q) as [->|D]; [|auto].
   right. rewrite Q. reflexivity.
 Qed.
@@ -172,7 +175,7 @@ Qed.
 Lemma mail_grip (e : event) s : (forall g, e <> Granted _ g) ->
   grip (option_map (mail _ _ _ e) s) = grip s.
 Proof.
-  intros N. destruct s as [[s p [[m|]|x]]|]; simpl; auto.
+  intros N. destruct s as [[s p [n k [m|]|x]]|]; simpl; auto.
   destruct e; auto. exfalso. eapply N; reflexivity.
 Qed.
 Lemma down_tidy (en : enclave) : tidy_in en -> tidy_in (down _ _ _ _ en).
@@ -188,10 +191,10 @@ Proof.
   2: { intros H; inv H. split; [exact T|intros r v []]. }
   assert (C : forall r u, ~ In (Closing _ _ _ r u) [Closed B Rules Word])
     by (intros r u [E|[]]; discriminate).
-  destruct f as [q a g c|q a code wait|g]; unfold receive.
+  destruct f as [q g c|q code wait|g]; unfold receive.
   - destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|].
     2: { intros H; inv H. split; [apply down_tidy, T|intros r v E; exfalso; eapply C; eauto]. }
-    destruct (negb _ || negb _ || owes _ _ _) eqn:W1; simpl.
+    destruct (negb _ || owes _ _ _) eqn:W1; simpl.
     { intros H; inv H. split; [apply down_tidy, T|intros r v E; exfalso; eapply C; eauto]. }
     destruct (holds g (granted en)) eqn:W2; simpl.
     { intros H; inv H. split; [apply down_tidy, T|intros r v E; exfalso; eapply C; eauto]. }
@@ -211,12 +214,10 @@ Proof.
       * unfold tidy_in. simpl. eapply tidy_granted with (q := q); [exact T|exact N|..]; simpl.
         -- intros r D. unfold set. rewrite (proj2 (Nat.eqb_neq r q) D). reflexivity.
         -- unfold set. rewrite Nat.eqb_refl.
-           destruct (e_slots _ _ _ _ en q) as [[s p [[m|]|x]]|]; simpl; auto.
+           destruct (e_slots _ _ _ _ en q) as [[s p [n k [m|]|x]]|]; simpl; auto.
       * intros r v [E|[]]; discriminate.
   - destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|].
     2: { intros H; inv H. split; [apply down_tidy, T|intros r v E; exfalso; eapply C; eauto]. }
-    destruct (negb _).
-    { intros H; inv H. split; [apply down_tidy, T|intros r v E; exfalso; eapply C; eauto]. }
     destruct (w_given_up w); intros H; inv H; (split; [|intros r v []]); [exact T|].
     eapply tidy_fewer; [exact T|]. intros r. right. simpl. unfold set.
     destruct (Nat.eqb_spec r q) as [->|D]; [apply mail_grip; discriminate|reflexivity].
@@ -227,28 +228,46 @@ Qed.
 
 Notation sane := (sane B Rules M Word).
 
+Lemma question_tidy (en : enclave) now s p n k (en' : enclave) o : tidy_in en ->
+  question en now s p n k = (en', o) -> tidy_in en' /\ listed en' o.
+Proof.
+  intros T. unfold Machines.question. set (q := S (b_requests _ (e_books _ _ _ _ en))).
+  destruct (if e_up _ _ _ _ en then _ else _) as [b|] eqn:A.
+  - destruct (e_up _ _ _ _ en); [|discriminate]. unfold authorize in A.
+    destruct (room <=? _); inv A. intros H; inv H. split; [|intros r v [E|[]]; discriminate].
+    eapply tidy_fewer; [exact T|]. intros r. simpl. unfold set. destruct (r =? _); auto.
+  - intros L. refine (live_tidy _ _ _ _ _ _ _ _ _ _ eq_refl _ L); [|intros g E; discriminate].
+    eapply tidy_fewer; [exact T|]. intros r. simpl. destruct (r =? _); auto.
+Qed.
+Lemma question_keeps (en : enclave) now s p n k (en' : enclave) o v :
+  question en now s p n k = (en', o) -> In v (owed en) -> In v (owed en').
+Proof.
+  unfold Machines.question. destruct (if e_up _ _ _ _ en then _ else _) as [b|] eqn:A; intros H J.
+  - destruct (e_up _ _ _ _ en); [|discriminate]. unfold authorize in A.
+    destruct (room <=? _); inv A. inv H. exact J.
+  - eapply live_keeps; [exact H|exact J].
+Qed.
+
 Lemma step_tidy (en : enclave) now i (en' : enclave) o : sane en -> tidy_in en ->
   step en now i = (en', o) -> tidy_in en' /\ listed en' o.
 Proof.
-  intros W T. destruct i as [| |f|s p|q|q|q e|q].
+  intros W T. destruct i as [| |f|s p|q|q|q|q e|q].
   - intros H; inv H. split; [exact T|]. intros r v [E|E]; [discriminate|].
     apply in_map_iff in E as (u & E & _); discriminate.
   - intros H; inv H. split; [apply down_tidy, T|intros r v []].
   - apply frame_tidy, T.
-  - unfold Machines.step. set (n := S (b_requests _ (e_books _ _ _ _ en))).
-    destruct (if e_up _ _ _ _ en then _ else _) as [b|] eqn:A.
-    + destruct (e_up _ _ _ _ en); [|discriminate]. unfold authorize in A.
-      destruct (room <=? _); inv A. intros H; inv H. split; [|intros r v [E|[]]; discriminate].
-      eapply tidy_fewer; [exact T|]. intros r. simpl. unfold set. destruct (r =? _); auto.
-    + intros L. refine (live_tidy _ _ _ _ _ _ _ _ _ _ eq_refl _ L); [|intros g E; discriminate].
-      eapply tidy_fewer; [exact T|]. intros r. simpl. destruct (r =? _); auto.
+  - apply question_tidy, T.
+  - unfold Machines.step. destruct (e_slots _ _ _ _ en q) as [[s p [n k m|[]]]|] eqn:Q;
+      try (intros H; inv H; split; [exact T|intros r v []]; fail).
+    apply question_tidy. eapply tidy_fewer; [exact T|]. intros r. simpl. unfold set.
+    destruct (r =? q); auto.
   - unfold Machines.step.
-    destruct (e_slots _ _ _ _ en q) as [[s p [[e|]|x]]|] eqn:Q;
+    destruct (e_slots _ _ _ _ en q) as [[s p [n k [e|]|x]]|] eqn:Q;
       try (intros H; inv H; split; [exact T|intros r v []]; fail).
     destruct (given_up_books (e_books _ _ _ _ en) q) as [G _].
     assert (T1 : tidy_in (book _ _ _ _ en (give_up _ (e_books _ _ _ _ en) q)))
       by (unfold tidy_in; simpl; rewrite G; exact T).
-    unfold drop_asked. destruct (live _ now q _ (Asked _) e) as [en2 o2] eqn:L. intros H; inv H.
+    unfold drop_asked. destruct (live _ now q _ (Asked _ n k) e) as [en2 o2] eqn:L. intros H; inv H.
     assert (E : (exists g, e = Granted _ g) \/ forall g, e <> Granted _ g)
       by (destruct e; try (right; intros; discriminate); left; eauto).
     destruct E as [[g ->]|N].
@@ -257,19 +276,19 @@ Proof.
         [|intros g E; exfalso; eapply N; exact E].
       eapply tidy_fewer; [exact T1|]. intros r. simpl. destruct (r =? q); auto.
   - unfold Machines.step.
-    destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|] eqn:Q;
+    destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|] eqn:Q;
       try (intros H; inv H; split; [exact T|intros r v []]; fail).
     destruct (drop_asked _ _ _ _ _ en q m) as [en1 o1] eqn:D.
-    destruct (live en1 now q _ (Asked _) _) as [en2 o2] eqn:L. intros H; inv H.
+    destruct (live en1 now q _ (Asked _ n k) _) as [en2 o2] eqn:L. intros H; inv H.
     eapply asked_tidy; eauto. discriminate.
   - unfold Machines.step. specialize (W q).
-    destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|] eqn:Q;
+    destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|] eqn:Q;
       try (intros H; inv H; split; [exact T|intros r v []]; fail).
     intros L. eapply running_tidy; eauto.
   - unfold Machines.step. specialize (W q).
-    destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|] eqn:Q.
+    destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|] eqn:Q.
     + destruct (drop_asked _ _ _ _ _ en q m) as [en1 o1] eqn:D.
-      destruct (live en1 now q _ (Asked _) _) as [en2 o2] eqn:L. intros H; inv H.
+      destruct (live en1 now q _ (Asked _ n k) _) as [en2 o2] eqn:L. intros H; inv H.
       eapply asked_tidy; eauto. discriminate.
     + intros L. eapply running_tidy; eauto.
     + intros H; inv H. split; [exact T|intros r v []].
@@ -298,35 +317,34 @@ Qed.
 Theorem owed_until_acknowledged (en : enclave) now i (en' : enclave) o u : In u (owed en) ->
   step en now i = (en', o) -> i <> FromHost _ _ (Ack (u_grant _ u)) -> In u (owed en').
 Proof.
-  intros J H N. destruct i as [| |f|s p|q|q|q e|q]; unfold Machines.step in H.
+  intros J H N. destruct i as [| |f|s p|q|q|q|q e|q]; unfold Machines.step in H.
   - inv H. exact J.
   - inv H. exact J.
   - destruct (e_up _ _ _ _ en); [|inv H; exact J].
-    destruct f as [q a g c|q a code wait|g]; unfold receive in H.
+    destruct f as [q g c|q code wait|g]; unfold receive in H.
     + destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|]; [|inv H; exact J].
       destruct (_ || _); [inv H; exact J|].
       destruct (w_given_up w); inv H; simpl; [apply settle_keeps|]; exact J.
     + destruct (b_waiting _ (e_books _ _ _ _ en) q) as [w|]; [|inv H; exact J].
-      destruct (negb _); [inv H; exact J|]. destruct (w_given_up w); inv H; exact J.
+      destruct (w_given_up w); inv H; exact J.
     + destruct (owes _ _ _); inv H; [|exact J]. simpl. apply filter_In. split; [exact J|].
       apply negb_true_iff, Nat.eqb_neq. congruence.
-  - destruct (if e_up _ _ _ _ en then _ else _) as [b|] eqn:A.
-    + destruct (e_up _ _ _ _ en); [|discriminate]. unfold authorize in A.
-      destruct (room <=? _); inv A. inv H. exact J.
-    + eapply live_keeps; [exact H|exact J].
-  - destruct (e_slots _ _ _ _ en q) as [[s p [[e|]|x]]|]; try (inv H; exact J).
+  - eapply question_keeps; [exact H|exact J].
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|[]]]|]; try (inv H; exact J).
+    eapply question_keeps; [exact H|exact J].
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k [e|]|x]]|]; try (inv H; exact J).
     destruct (drop_asked _ _ _ _ _ en q None) as [en1 o1] eqn:D.
-    destruct (live en1 now q _ (Asked _) e) as [en2 o2] eqn:L. inv H.
+    destruct (live en1 now q _ (Asked _ n k) e) as [en2 o2] eqn:L. inv H.
     eapply live_keeps, drop_keeps; eauto.
-  - destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|]; try (inv H; exact J).
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|]; try (inv H; exact J).
     destruct (drop_asked _ _ _ _ _ en q m) as [en1 o1] eqn:D.
-    destruct (live en1 now q _ (Asked _) _) as [en2 o2] eqn:L. inv H.
+    destruct (live en1 now q _ (Asked _ n k) _) as [en2 o2] eqn:L. inv H.
     eapply live_keeps, drop_keeps; eauto.
-  - destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|]; try (inv H; exact J).
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|]; try (inv H; exact J).
     eapply live_keeps; [exact H|exact J].
-  - destruct (e_slots _ _ _ _ en q) as [[s p [m|x]]|]; try (inv H; exact J).
+  - destruct (e_slots _ _ _ _ en q) as [[s p [n k m|x]]|]; try (inv H; exact J).
     + destruct (drop_asked _ _ _ _ _ en q m) as [en1 o1] eqn:D.
-      destruct (live en1 now q _ (Asked _) _) as [en2 o2] eqn:L. inv H.
+      destruct (live en1 now q _ (Asked _ n k) _) as [en2 o2] eqn:L. inv H.
       eapply live_keeps, drop_keeps; eauto.
     + eapply live_keeps; [exact H|exact J].
 Qed.

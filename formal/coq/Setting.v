@@ -12,7 +12,7 @@ Variable counts : M -> list (option nat).
 Variable model : M -> option Word.
 Variable broken : M -> bool.
 Variable no_word : Word.
-Variables cap room : nat.
+Variables cap room attempts : nat.
 
 Notation enclave := (enclave B Rules M Word).
 Notation slot := (slot B Rules M).
@@ -21,10 +21,11 @@ Notation event := (event B).
 Notation plan := (plan B Rules).
 Notation output := (output B Rules Word).
 Notation usage := (usage Word).
-Notation step := (step B Rules M Word start push counts model broken no_word cap room).
-Notation run := (run B Rules M Word start push counts model broken no_word cap room).
-Notation live := (live B Rules M Word start push counts model broken no_word cap).
-Notation exchange := (exchange B Rules M Word start push counts model broken no_word cap).
+Notation step := (step B Rules M Word start push counts model broken no_word cap room attempts).
+Notation run := (run B Rules M Word start push counts model broken no_word cap room attempts).
+Notation live := (live B Rules M Word start push counts model broken no_word cap attempts).
+Notation question := (question B Rules M Word start push counts model broken no_word cap room attempts).
+Notation exchange := (exchange B Rules M Word start push counts model broken no_word cap attempts).
 Notation told := (told B Rules M Word counts model broken no_word).
 Notation metered := (metered B Rules M start).
 Notation boot := (boot B Rules M Word).

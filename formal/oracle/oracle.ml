@@ -16,7 +16,7 @@ let push m = List.fold_left (fun m b -> match b with
   | _ -> m) m
 let counts m = m.input :: m.output :: List.init 10 (fun _ -> None)
 
-let step = step start push counts (fun m -> m.word) (fun m -> m.unread) "" 0xFFFF_FFFF 65536
+let step = step start push counts (fun m -> m.word) (fun m -> m.unread) "" 0xFFFF_FFFF 65536 4
 
 let int = int_of_string
 let byte text = match String.split_on_char '.' text with
@@ -25,9 +25,11 @@ let byte text = match String.split_on_char '.' text with
   | _ -> failwith ("not a byte: " ^ text)
 
 let happening = function
-  | [ "unreachable" ] -> Unreachable
+  | [ "unreachable" ] -> Unreachable false
+  | [ "unreachable"; "held" ] -> Unreachable true
   | [ "stranger" ] -> NotTheProvider
-  | [ "head"; status; coding ] -> Head (int status, [], if coding = "-" then [] else [ Other ])
+  | "head" :: status :: coding :: held ->
+    Head (int status, [], (if coding = "-" then [] else [ Other ]), held = [ "held" ])
   | [ "badhead" ] -> BadHead
   | [ "lost" ] -> Lost
   | [ "timeout" ] -> Timeout
@@ -37,19 +39,42 @@ let happening = function
   | [ "hostlost" ] -> HostLost
   | words -> failwith ("not an event: " ^ String.concat " " words)
 
+(* The model numbers questions, the lines name a request and its attempt. *)
+let questions = ref 0
+let requests = ref 0
+let named : (int * int, int) Hashtbl.t = Hashtbl.create 64
+let latest : (int, int) Hashtbl.t = Hashtbl.create 64
+let wire : (int, int * int) Hashtbl.t = Hashtbl.create 64
+(* Question 0 never is. *)
+let find table key = Option.value (Hashtbl.find_opt table key) ~default:0
+let another request attempt =
+  incr questions;
+  Hashtbl.replace named (request, attempt) !questions;
+  Hashtbl.replace latest request !questions;
+  Hashtbl.replace wire !questions (request, attempt)
+let forget () =
+  questions := 0; requests := 0;
+  Hashtbl.reset named; Hashtbl.reset latest; Hashtbl.reset wire
+let now_at r = find latest (int r)
+
 let input = function
   | [ "up" ] -> Up
   | [ "down" ] -> Down
-  | [ "grant"; r; a; g; c ] -> FromHost (Grant (int r, int a, int g, int c))
-  | [ "deny"; r; a; code; wait ] -> FromHost (Deny (int r, int a, int code, int wait))
+  | [ "grant"; r; a; g; c ] -> FromHost (Grant (find named (int r, int a), int g, int c))
+  | [ "deny"; r; a; code; wait ] ->
+    FromHost (Deny (find named (int r, int a), int code, int wait))
   | [ "ack"; g ] -> FromHost (Ack (int g))
   | [ "ask"; session; provider; kind; custody; metered; show ] ->
+    incr requests;
+    another !requests 1;
+    (* Chat is metered and replayable, the list of models neither. *)
     Ask (int session, { p_provider = int provider; p_class = int kind; p_custody = int custody;
-      p_rules = (if metered = "1" then Some () else None); p_show = show = "1"; p_request = [] })
-  | [ "take"; r ] -> Take (int r)
-  | [ "slow"; r ] -> Slow (int r)
-  | [ "gone"; r ] -> Gone (int r)
-  | "happens" :: r :: event -> Happens (int r, happening event)
+      p_rules = (if metered = "1" then Some () else None); p_show = show = "1";
+      p_again = metered = "1" && custody = "2"; p_request = [] })
+  | [ "take"; r ] -> Take (now_at r)
+  | [ "slow"; r ] -> Slow (now_at r)
+  | [ "gone"; r ] -> Gone (now_at r)
+  | "happens" :: r :: event -> Happens (now_at r, happening event)
   | words -> failwith ("not an input: " ^ String.concat " " words)
 
 let refusal = function
@@ -67,14 +92,19 @@ let bytes = String.concat ""
 let shown = function Figures (i, o, w) -> Printf.sprintf " %d.%d.%s" i o w | Other -> " n"
 let output = function
   | Hello -> Some "hello"
-  | Authorize (s, r, a, p, k, c) -> Some (Printf.sprintf "authorize %d %d %d %d %d %d" s r a p k c)
+  | Authorize (s, q, a, p, k, c) ->
+    let r, named = Hashtbl.find wire q in
+    if a <> named then failwith "attempt";
+    Some (Printf.sprintf "authorize %d %d %d %d %d %d" s r a p k c)
   | Accepted _ -> None
   | Closing (_, u) | Again u -> Some (usage u)
-  | ToProvider (r, g, p) -> Some (Printf.sprintf "send %d %d %d" r g p.p_provider)
-  | ToClient (r, s, a, b) -> Some (Printf.sprintf "client %d %d " r s ^ (match a with
+  | ToProvider (q, g, p) -> Some (Printf.sprintf "send %d %d %d" (fst (Hashtbl.find wire q)) g p.p_provider)
+  | ToClient (_, _, Retry, _) -> None
+  | ToClient (q, s, a, b) ->
+    Some (Printf.sprintf "client %d %d " (fst (Hashtbl.find wire q)) s ^ (match a with
       | Reply why -> "error " ^ refusal why
       | RelayHead -> "head" | RelayChunk -> "chunk" ^ bytes (List.map shown b)
-      | Finish -> "finish" | Break -> "break" | Send -> failwith "send"))
+      | Finish -> "finish" | Break -> "break" | Send | Retry -> failwith "send"))
   | Closed -> Some "closed"
 
 let () =
@@ -82,10 +112,20 @@ let () =
   try
     while true do
       match String.split_on_char ' ' (input_line stdin) with
-      | [ "reset" ] -> enclave := boot; print_endline "reset"
+      | [ "reset" ] -> enclave := boot; forget (); print_endline "reset"
       | now :: words ->
         let after, outputs = step !enclave (int now) (input words) in
         enclave := after;
+        (* The shell does at once what [Retry] says. *)
+        let again = List.concat_map (function
+          | ToClient (q, _, Retry, _) ->
+            let request, attempt = Hashtbl.find wire q in
+            another request (attempt + 1);
+            let after, outputs = step !enclave (int now) (Anew q) in
+            enclave := after;
+            outputs
+          | _ -> []) outputs in
+        let outputs = outputs @ again in
         (* The order in which debts are told again is not part of the model. *)
         let lines = List.filter_map output outputs in
         let lines = if words = [ "up" ] then List.sort compare lines else lines in

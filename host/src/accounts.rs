@@ -22,16 +22,17 @@ pub struct Accounts(pub Vec<Account>);
 
 impl Accounts {
     /// The account for that attempt. A tenant stays with one account, because prompt caches live
-    /// per account; a further attempt goes to the next.
+    /// per account; a further attempt goes to the next, and there is none when all were asked: the
+    /// client then gets the provider's own answer, and its `retry-after`.
     pub fn choose(&self, provider: u16, tenant: &str, attempt: u8) -> Option<&Account> {
         let fits = |account: &&Account| account.provider == provider;
         let count = self.0.iter().filter(fits).count();
-        if count == 0 {
+        let further = usize::from(attempt.saturating_sub(1));
+        if further >= count {
             return None;
         }
         let digest: [u8; 32] = Sha256::digest(tenant.as_bytes()).into();
         let start = usize::from(u16::from_be_bytes([digest[0], digest[1]]));
-        let further = usize::from(attempt.saturating_sub(1));
         self.0.iter().filter(fits).nth((start + further) % count)
     }
 }
@@ -58,6 +59,7 @@ mod tests {
         assert_eq!(number(1), number(1));
         let visited: BTreeSet<_> = (1..=3).map(number).collect();
         assert_eq!(visited, BTreeSet::from([Some(1), Some(2), Some(4)]));
+        assert_eq!(number(4), None, "no account is asked twice for one request");
     }
 
     #[test]

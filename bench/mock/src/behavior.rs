@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) interim: bool,
     /// A header field of this size.
     pub(crate) huge_header_bytes: Option<usize>,
+    /// All of it holds under this credential only; under another the API answers.
+    pub(crate) for_key: Option<String>,
 }
 
 /// Where the answer comes from.
@@ -41,6 +43,7 @@ pub(crate) enum Answer {
     Status { code: StatusCode, retry_after: Option<String>, should_retry: Option<String> },
     Redirect { code: StatusCode, location: String },
     EarlyClose,
+    Silent,
     EndlessHeader,
     EofWithoutCloseNotify,
 }
@@ -66,6 +69,7 @@ impl Default for Plan {
             trailers: false,
             interim: false,
             huge_header_bytes: None,
+            for_key: None,
         }
     }
 }
@@ -99,6 +103,7 @@ impl Plan {
             "trailers" => self.trailers = true,
             "continue" => self.interim = true,
             "header" => self.huge_header_bytes = Some(parameters.number("bytes", Some(65_536))?),
+            "for-key" => self.for_key = Some(parameters.required("key")?.to_owned()),
             "reset" => {
                 self.ending = Some(Ending::Reset { after_bytes: parameters.number("after", None)? })
             }
@@ -130,6 +135,7 @@ fn answer(parameters: &mut Parameters<'_>) -> Result<Answer, Refusal> {
             location: parameters.required("location")?.to_owned(),
         },
         "early-close" => Answer::EarlyClose,
+        "silent" => Answer::Silent,
         "endless-header" => Answer::EndlessHeader,
         "eof-without-close-notify" => Answer::EofWithoutCloseNotify,
         name => {

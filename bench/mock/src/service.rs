@@ -85,7 +85,10 @@ pub(crate) async fn handle(
     };
     let prefixed = state.config.root.is_none();
     let routed = api::route(&head, &authority(&head), prefixed);
-    let planned = Plan::of(&head.headers);
+    let planned = Plan::of(&head.headers).map(|plan| match &plan.for_key {
+        Some(key) if !api::has_credential(routed.provider, &head, key) => Plan::default(),
+        _ => plan,
+    });
     let exchange = Exchange {
         plan: planned.clone().unwrap_or_default(),
         provider: routed.provider,
@@ -125,6 +128,9 @@ impl Exchange {
             }
         }
         let body = read(incoming, recorder).await?;
+        if operation.is_ok() && self.plan.answer == Answer::Silent {
+            std::future::pending::<()>().await;
+        }
         if self.plan.interim {
             misbehave::interim_responses(wire, self.http2_stream()).await?;
         }

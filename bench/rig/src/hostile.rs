@@ -20,6 +20,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use aegis_wire::control::Authorize;
+use aegis_wire::control::DenyCode;
 use aegis_wire::control::Hello;
 use aegis_wire::control::Usage;
 use tokio::sync::watch;
@@ -106,7 +107,11 @@ impl Hostile {
         let desk = Desk::default();
         let plan = Plan {
             session: Arc::new(|session| Box::pin(session.splice())),
-            authorize: Arc::new(|ask, desk| vec![desk.grant(ask)]),
+            // As a host with one account for each provider.
+            authorize: Arc::new(|ask, desk| match ask.attempt {
+                1 => vec![desk.grant(ask)],
+                _ => vec![control::deny(ask, DenyCode::Account, 0)],
+            }),
             usage: Arc::new(|usage| vec![control::ack(usage.grant)]),
             egress: Arc::new(move |_| Dial::To(upstream)),
         };

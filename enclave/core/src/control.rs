@@ -17,14 +17,16 @@ const OPEN: usize = 65_536;
 #[derive(Debug, Default)]
 pub struct Control {
     requests: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<Question, Waiting>,
     granted: BTreeSet<u64>,
     unacknowledged: BTreeMap<u64, Usage>,
 }
 
+/// A request and its attempt: what the host is asked about, once.
+pub type Question = (u64, u8);
+
 #[derive(Debug)]
 struct Waiting {
-    attempt: u8,
     custody: Custody,
     given_up: bool,
 }
@@ -32,8 +34,8 @@ struct Waiting {
 /// What a frame from the host means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
-    /// The answer to that request.
-    Answer(u64, Result<Grant, Deny>),
+    /// The answer to that question.
+    Answer(Question, Result<Grant, Deny>),
     /// A grant came too late: this settles it.
     Settle(Usage),
     /// Nothing is to be done.
@@ -47,20 +49,25 @@ impl Control {
         self.requests
     }
 
-    /// What asks for the first attempt of a request, or `None` when too much is open.
-    pub fn authorize(&mut self, plan: &Plan<'_>, session: u64, request: u64) -> Option<Authorize> {
+    /// What asks for an attempt of a request, or `None` when too much is open.
+    pub fn authorize(
+        &mut self,
+        plan: &Plan<'_>,
+        session: u64,
+        (request, attempt): Question,
+    ) -> Option<Authorize> {
         if self.waiting.len() + self.granted.len() + self.unacknowledged.len() >= OPEN {
             return None;
         }
-        let question = plan.authorize(session, request, 1);
-        let Authorize { attempt, custody, .. } = question;
-        self.waiting.insert(request, Waiting { attempt, custody, given_up: false });
-        Some(question)
+        let asked = plan.authorize(session, request, attempt);
+        let waiting = Waiting { custody: asked.custody, given_up: false };
+        self.waiting.insert((request, attempt), waiting);
+        Some(asked)
     }
 
     /// The client went away, or the host took too long: a late grant will be settled at once.
-    pub fn give_up(&mut self, request: u64) {
-        if let Some(waiting) = self.waiting.get_mut(&request) {
+    pub fn give_up(&mut self, question: Question) {
+        if let Some(waiting) = self.waiting.get_mut(&question) {
             waiting.given_up = true;
         }
     }
@@ -69,7 +76,8 @@ impl Control {
     pub fn receive(&mut self, frame: ToEnclave) -> Result<Received, Malformed> {
         match frame {
             ToEnclave::Grant(grant) => {
-                let waiting = self.open(grant.request, grant.attempt)?;
+                let question = (grant.request, grant.attempt);
+                let waiting = self.open(question)?;
                 if grant.custody != waiting.custody {
                     return Err(Malformed("grant of another custody"));
                 }
@@ -78,16 +86,17 @@ impl Control {
                 if used || !self.granted.insert(grant.grant) {
                     return Err(Malformed("grant number used before"));
                 }
-                self.waiting.remove(&grant.request);
+                self.waiting.remove(&question);
                 if given_up {
                     return Ok(Received::Settle(exchange::not_dispatched(grant.grant)));
                 }
-                Ok(Received::Answer(grant.request, Ok(grant)))
+                Ok(Received::Answer(question, Ok(grant)))
             }
             ToEnclave::Deny(deny) => {
-                let given_up = self.open(deny.request, deny.attempt)?.given_up;
-                self.waiting.remove(&deny.request);
-                let answer = Received::Answer(deny.request, Err(deny));
+                let question = (deny.request, deny.attempt);
+                let given_up = self.open(question)?.given_up;
+                self.waiting.remove(&question);
+                let answer = Received::Answer(question, Err(deny));
                 Ok(if given_up { Received::Nothing } else { answer })
             }
             ToEnclave::Ack(grant) => {
@@ -104,8 +113,8 @@ impl Control {
         }
     }
 
-    /// The channel is gone: these requests will get no answer.
-    pub fn lost(&mut self) -> Vec<u64> {
+    /// The channel is gone: these questions will get no answer.
+    pub fn lost(&mut self) -> Vec<Question> {
         core::mem::take(&mut self.waiting).into_keys().collect()
     }
 
@@ -116,8 +125,7 @@ impl Control {
 
     /// The open question that an answer names. It stays open until the whole answer is found valid,
     /// so that a channel closed over a bad answer still fails the request.
-    fn open(&self, request: u64, attempt: u8) -> Result<&Waiting, Malformed> {
-        let waiting = self.waiting.get(&request).filter(|open| open.attempt == attempt);
-        waiting.ok_or(Malformed("answer to no open request"))
+    fn open(&self, question: Question) -> Result<&Waiting, Malformed> {
+        self.waiting.get(&question).ok_or(Malformed("answer to no open request"))
     }
 }

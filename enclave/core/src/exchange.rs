@@ -2,18 +2,22 @@
 //!
 //! ```text
 //! Asked --Granted--> Sent --Head--> Relaying --End--> Ended
-//!   |                  |               |
+//!   |  ^               |               |
+//!   |  +--- Retry -----+               |
 //!   +-- Denied, lost --+-- unreachable, lost, bad --+-- broken, client gone --> Ended
 //! ```
 //!
-//! A request is sent at most once for a grant, and no state leads back. Every path from `Granted` to
-//! `Ended` settles, and only the last step of it does. An event that has no place in a state ends
-//! the exchange like a lost connection: failure closes.
+//! A request is sent at most once for a grant. Every way from `Granted` settles once: where the
+//! request ends, or where [`Action::Retry`] leads back to the host for another grant (DESIGN 3.9).
+//! When that is refused, the client gets what the attempt before came to: the provider's answer,
+//! already settled, or its refusal. An event that has no place in a state ends the exchange like a
+//! lost connection: failure closes.
 
 use alloc::boxed::Box;
 use core::mem;
 
 use aegis_wire::control::{COUNTS, Deny, Label, Slot, Source, Usage};
+use aegis_wire::limits::ATTEMPTS;
 use aegis_wire::table::{self, ProviderIndex};
 
 use crate::{meter::Meter, plan::Plan, refusal::Refusal};
@@ -30,7 +34,10 @@ pub enum Event<'a> {
     /// The host did not answer in time.
     HostTimeout,
     /// No connection took a byte of the request.
-    Unreachable,
+    Unreachable {
+        /// The shell can send the whole body again.
+        held: bool,
+    },
     /// The peer did not prove to be the provider.
     NotTheProvider,
     /// The provider's head.
@@ -41,6 +48,8 @@ pub enum Event<'a> {
         content_type: &'a [u8],
         /// `content-encoding`, empty without one.
         content_encoding: &'a [u8],
+        /// The shell can send the whole body again.
+        held: bool,
     },
     /// The provider's head is malformed or too large.
     BadHead,
@@ -61,9 +70,11 @@ pub enum Event<'a> {
 pub enum Action {
     /// Send the request to the provider, over a connection of this session and account.
     Send,
+    /// Ask the host for the next attempt, and keep the provider's answer, if there is one.
+    Retry,
     /// Answer the client with an error of the enclave's.
     Answer(Refusal),
-    /// Relay the provider's head.
+    /// Relay the provider's head: the one just told of, or the one that was kept.
     RelayHead,
     /// Relay the chunk just told of, as it is.
     RelayChunk,
@@ -87,18 +98,21 @@ pub struct Step {
 pub enum Observation<'a> {
     /// An egress request for that provider, unless a connection was there.
     Egress(ProviderIndex),
+    /// A question for another attempt.
+    Attempt,
     /// A usage frame.
     Usage(&'a Usage),
 }
 
 /// What of a step the host can observe.
 pub fn observable(step: &Step, provider: ProviderIndex) -> [Option<Observation<'_>>; 2] {
-    let dial = match step.action {
+    let seen = match step.action {
         Action::Send => Some(Observation::Egress(provider)),
+        Action::Retry => Some(Observation::Attempt),
         Action::Answer(_) | Action::RelayHead | Action::RelayChunk => None,
         Action::Finish | Action::Break => None,
     };
-    [dial, step.settle.as_ref().map(Observation::Usage)]
+    [seen, step.settle.as_ref().map(Observation::Usage)]
 }
 
 /// A request on its way.
@@ -106,15 +120,27 @@ pub fn observable(step: &Step, provider: ProviderIndex) -> [Option<Observation<'
 pub struct Exchange {
     rules: Option<table::Meter>,
     show_label: bool,
+    replayable: bool,
+    attempt: u8,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    Asked,
+    /// What the attempt before came to, if there was one.
+    Asked(Option<Kept>),
     Sent(Grant),
     Relaying(Grant, Answer),
+    /// The kept answer is relayed; its grant is settled.
+    Passing,
     Ended,
+}
+
+/// What the client gets when there is no further attempt.
+#[derive(Debug)]
+enum Kept {
+    Answer,
+    Refusal(Refusal),
 }
 
 /// A grant in use since then.
@@ -132,36 +158,36 @@ struct Answer {
     meter: Option<Box<Meter>>,
 }
 
+/// The new state, what is to be done, and what is settled.
+type Next = (State, Action, Option<Usage>);
+
 impl Exchange {
     /// A request for which the host is being asked.
     pub fn new(plan: &Plan<'_>) -> Self {
         let (rules, show_label) = (plan.endpoint.meter, plan.show_label);
-        Self { rules, show_label, state: State::Asked }
+        let (replayable, state) = (plan.replayable(), State::Asked(None));
+        Self { rules, show_label, replayable, attempt: 1, state }
+    }
+
+    /// The attempt under way, from 1.
+    pub fn attempt(&self) -> u8 {
+        self.attempt
     }
 
     /// Takes an event at a time of the monotonic clock.
     pub fn step(&mut self, now_ms: u64, event: Event<'_>) -> Step {
         let (state, action, settle) = match (mem::replace(&mut self.state, State::Ended), event) {
-            (State::Asked, Event::Granted(number)) => {
+            (State::Asked(_), Event::Granted(number)) => {
                 (State::Sent(Grant { number, at_ms: now_ms }), Action::Send, None)
             }
-            (State::Asked, event) => (State::Ended, Action::Answer(before_grant(&event)), None),
-            (State::Sent(grant), Event::Head { status, content_type, content_encoding }) => {
-                let rules = self.rules.filter(|_| status / 100 == 2);
-                let meter = |rules| Box::new(Meter::new(rules, content_type, content_encoding));
-                let meter = rules.map(meter);
-                // Statuses have three digits; a class over 5 is none that HTTP defines.
-                let status_class = (status / 100).min(5) as u8;
-                let first_byte_ms = since(grant.at_ms, now_ms);
-                let answer = Answer { status_class, first_byte_ms, meter };
-                (State::Relaying(grant, answer), Action::RelayHead, None)
+            (State::Asked(Some(Kept::Answer)), _) => (State::Passing, Action::RelayHead, None),
+            (State::Asked(Some(Kept::Refusal(refusal))), _) => {
+                (State::Ended, Action::Answer(refusal), None)
             }
-            (State::Sent(grant), event) => {
-                let (refusal, dispatched) = before_head(&event);
-                let aborted = || self.usage(&grant, None, false, now_ms);
-                let settle = if dispatched { aborted() } else { not_dispatched(grant.number) };
-                (State::Ended, Action::Answer(refusal), Some(settle))
+            (State::Asked(None), event) => {
+                (State::Ended, Action::Answer(before_grant(&event)), None)
             }
+            (State::Sent(grant), event) => self.sent(grant, now_ms, event),
             (State::Relaying(grant, mut answer), Event::Chunk(chunk)) => {
                 answer.meter.as_mut().into_iter().for_each(|meter| meter.push(chunk));
                 (State::Relaying(grant, answer), Action::RelayChunk, None)
@@ -171,10 +197,48 @@ impl Exchange {
                 let settle = Some(self.usage(&grant, Some(answer), whole, now_ms));
                 (State::Ended, if whole { Action::Finish } else { Action::Break }, settle)
             }
-            (State::Ended, _) => (State::Ended, Action::Break, None),
+            (State::Passing, Event::Chunk(_)) => (State::Passing, Action::RelayChunk, None),
+            (State::Passing, Event::End) => (State::Ended, Action::Finish, None),
+            (State::Passing | State::Ended, _) => (State::Ended, Action::Break, None),
         };
         self.state = state;
         Step { action, settle }
+    }
+
+    /// What ends an attempt before its head, or the head.
+    fn sent(&mut self, grant: Grant, now_ms: u64, event: Event<'_>) -> Next {
+        let again = self.replayable && self.attempt < ATTEMPTS;
+        match event {
+            Event::Head { status, content_type, content_encoding, held } => {
+                let rules = self.rules.filter(|_| status / 100 == 2);
+                let meter = |rules| Box::new(Meter::new(rules, content_type, content_encoding));
+                let meter = rules.map(meter);
+                // Statuses have three digits; a class over 5 is none that HTTP defines.
+                let status_class = (status / 100).min(5) as u8;
+                let first_byte_ms = since(grant.at_ms, now_ms);
+                let answer = Answer { status_class, first_byte_ms, meter };
+                if again && held && is_transient(status) {
+                    let settle = self.usage(&grant, Some(answer), true, now_ms);
+                    return self.retry(Kept::Answer, settle);
+                }
+                (State::Relaying(grant, answer), Action::RelayHead, None)
+            }
+            Event::Unreachable { held: true } if again => {
+                let kept = Kept::Refusal(Refusal::UpstreamUnreachable);
+                self.retry(kept, not_dispatched(grant.number))
+            }
+            event => {
+                let (refusal, dispatched) = before_head(&event);
+                let aborted = || self.usage(&grant, None, false, now_ms);
+                let settle = if dispatched { aborted() } else { not_dispatched(grant.number) };
+                (State::Ended, Action::Answer(refusal), Some(settle))
+            }
+        }
+    }
+
+    fn retry(&mut self, kept: Kept, settle: Usage) -> Next {
+        self.attempt += 1;
+        (State::Asked(Some(kept)), Action::Retry, Some(settle))
     }
 
     fn usage(&self, grant: &Grant, answer: Option<Answer>, whole: bool, now_ms: u64) -> Usage {
@@ -204,6 +268,11 @@ impl Exchange {
     }
 }
 
+/// Whether a status says that another attempt may fare better: the provider did not take the work.
+const fn is_transient(status: u16) -> bool {
+    matches!(status, 429 | 500 | 502 | 503 | 529)
+}
+
 /// The settling of a grant under which no byte left.
 pub fn not_dispatched(grant: u64) -> Usage {
     Usage {
@@ -229,7 +298,7 @@ const fn before_grant(event: &Event<'_>) -> Refusal {
 const fn before_head(event: &Event<'_>) -> (Refusal, bool) {
     match event {
         Event::NotTheProvider => (Refusal::UpstreamTls, false),
-        Event::Unreachable => (Refusal::UpstreamUnreachable, false),
+        Event::Unreachable { .. } => (Refusal::UpstreamUnreachable, false),
         Event::BadHead => (Refusal::UpstreamHead, true),
         Event::Timeout => (Refusal::UpstreamTimeout, true),
         _ => (Refusal::UpstreamLost, true),

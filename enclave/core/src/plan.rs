@@ -89,6 +89,12 @@ impl<'r> Plan<'r> {
         Authorize { session, request, attempt, provider, class, custody: *custody }
     }
 
+    /// Whether a failed attempt may be made again (DESIGN 3.9): never with the caller's own
+    /// credential, since there is no other account.
+    pub fn replayable(&self) -> bool {
+        self.endpoint.replayable && self.custody != Custody::Client
+    }
+
     /// Path and query that leave.
     pub fn target(&self) -> &[u8] {
         &self.target

@@ -25,7 +25,7 @@ fn plan() -> Plan<'static> {
 fn asked() -> (Control, u64) {
     let mut books = Control::default();
     let request = books.number();
-    let question = books.authorize(&plan(), 7, request).unwrap();
+    let question = books.authorize(&plan(), 7, (request, 1)).unwrap();
     assert_eq!((question.session, question.request, question.attempt), (7, request, 1));
     (books, request)
 }
@@ -44,7 +44,7 @@ fn deny(request: u64) -> ToEnclave {
 fn a_grant_answers_its_request_once() {
     let (mut books, request) = asked();
     let answer = books.receive(ToEnclave::Grant(grant(request, 5))).unwrap();
-    assert_eq!(answer, Received::Answer(request, Ok(grant(request, 5))));
+    assert_eq!(answer, Received::Answer((request, 1), Ok(grant(request, 5))));
     assert!(books.receive(ToEnclave::Grant(grant(request, 6))).is_err(), "answered twice");
     assert!(books.receive(deny(request)).is_err(), "granted, then denied");
 }
@@ -75,14 +75,14 @@ fn a_bad_answer_leaves_its_question_open_to_be_failed() {
     for bad in [client, |request| Grant { attempt: 2, ..grant(request, 5) }] {
         let (mut books, request) = asked();
         assert!(books.receive(ToEnclave::Grant(bad(request))).is_err());
-        assert_eq!(books.lost(), [request]);
+        assert_eq!(books.lost(), [(request, 1)]);
     }
     let (mut books, first) = asked();
     books.receive(ToEnclave::Grant(grant(first, 5))).unwrap();
     let second = books.number();
-    books.authorize(&plan(), 7, second).unwrap();
+    books.authorize(&plan(), 7, (second, 1)).unwrap();
     assert!(books.receive(ToEnclave::Grant(grant(second, 5))).is_err());
-    assert_eq!(books.lost(), [second]);
+    assert_eq!(books.lost(), [(second, 1)]);
 }
 
 #[test]
@@ -90,22 +90,22 @@ fn a_grant_number_in_use_ends_the_channel() {
     let (mut books, first) = asked();
     books.receive(ToEnclave::Grant(grant(first, 5))).unwrap();
     let second = books.number();
-    books.authorize(&plan(), 7, second).unwrap();
+    books.authorize(&plan(), 7, (second, 1)).unwrap();
     assert!(books.receive(ToEnclave::Grant(grant(second, 5))).is_err(), "while unsettled");
     books.settle(&not_dispatched(5));
     let third = books.number();
-    books.authorize(&plan(), 7, third).unwrap();
+    books.authorize(&plan(), 7, (third, 1)).unwrap();
     assert!(books.receive(ToEnclave::Grant(grant(third, 5))).is_err(), "while unacknowledged");
 }
 
 #[test]
 fn a_late_grant_is_settled_as_not_dispatched() {
     let (mut books, request) = asked();
-    books.give_up(request);
+    books.give_up((request, 1));
     let answer = books.receive(ToEnclave::Grant(grant(request, 5))).unwrap();
     assert_eq!(answer, Received::Settle(not_dispatched(5)));
     let (mut books, request) = asked();
-    books.give_up(request);
+    books.give_up((request, 1));
     assert_eq!(books.receive(deny(request)).unwrap(), Received::Nothing);
 }
 
@@ -128,7 +128,7 @@ fn usage_is_owed_until_acknowledged() {
 #[test]
 fn a_lost_channel_answers_whoever_waits() {
     let (mut books, request) = asked();
-    assert_eq!(books.lost(), [request]);
+    assert_eq!(books.lost(), [(request, 1)]);
     assert!(books.lost().is_empty());
     assert!(books.receive(ToEnclave::Grant(grant(request, 5))).is_err(), "from an old channel");
 }
@@ -139,7 +139,7 @@ fn what_is_open_is_bounded() {
     let plan = plan();
     let open = |books: &mut Control| {
         let request = books.number();
-        books.authorize(&plan, 7, request)
+        books.authorize(&plan, 7, (request, 1))
     };
     let granted = (0..65_536).filter(|_| open(&mut books).is_some()).count();
     assert_eq!(granted, 65_536);

@@ -34,7 +34,11 @@ fn chat() -> Exchange {
 }
 
 fn head(status: u16) -> Event<'static> {
-    Event::Head { status, content_type: b"application/json", content_encoding: b"" }
+    head_of(status, false)
+}
+
+fn head_of(status: u16, held: bool) -> Event<'static> {
+    Event::Head { status, content_type: b"application/json", content_encoding: b"", held }
 }
 
 /// Feeds events, one each 10 ms; gives the last action and what was settled.
@@ -91,7 +95,7 @@ fn refusals_before_a_grant_settle_nothing() {
 #[test]
 fn what_was_not_dispatched_is_told_from_what_was() {
     for (event, refusal, source) in [
-        (Event::Unreachable, Refusal::UpstreamUnreachable, Source::NotDispatched),
+        (Event::Unreachable { held: false }, Refusal::UpstreamUnreachable, Source::NotDispatched),
         (Event::NotTheProvider, Refusal::UpstreamTls, Source::NotDispatched),
         (Event::Lost, Refusal::UpstreamLost, Source::Aborted),
         (Event::BadHead, Refusal::UpstreamHead, Source::Aborted),
@@ -138,7 +142,13 @@ fn a_client_may_hide_the_label() {
 
 #[test]
 fn a_broken_answer_never_ends_cleanly() {
-    for event in [Event::Lost, Event::Timeout, Event::ClientGone, Event::Unreachable, head(200)] {
+    for event in [
+        Event::Lost,
+        Event::Timeout,
+        Event::ClientGone,
+        Event::Unreachable { held: false },
+        head(200),
+    ] {
         let mut exchange = chat();
         let start = vec![Event::Granted(1), head(200), Event::Chunk(b"{")];
         run(&mut exchange, start);
@@ -153,9 +163,9 @@ fn any_event() -> impl Strategy<Value = Event<'static>> {
         Just(()).prop_map(|()| Event::Granted(1)),
         Just(()).prop_map(move |()| Event::Denied(deny.clone())),
         Just(()).prop_map(|()| Event::HostLost),
-        Just(()).prop_map(|()| Event::Unreachable),
+        any::<bool>().prop_map(|held| Event::Unreachable { held }),
         Just(()).prop_map(|()| Event::ClientGone),
-        (100u16..600).prop_map(head),
+        (100u16..600, any::<bool>()).prop_map(|(status, held)| head_of(status, held)),
         Just(()).prop_map(|()| Event::Chunk(ANSWER)),
         Just(()).prop_map(|()| Event::End),
         Just(()).prop_map(|()| Event::Lost),
@@ -163,30 +173,48 @@ fn any_event() -> impl Strategy<Value = Event<'static>> {
 }
 
 proptest! {
-    /// I8 on arbitrary orders of events: one send and one settling for each grant, nothing relayed
-    /// before the send, no way back from the end.
+    /// I8 on arbitrary orders of events: one send and one settling for each grant, at most four
+    /// attempts, a further one only after a failure that allows it and before anything was told to
+    /// the client, no way back from the end.
     #[test]
     fn one_send_and_one_settling_for_a_grant(
-        events in proptest::collection::vec(any_event(), 0..30),
+        events in proptest::collection::vec(any_event(), 0..40),
     ) {
         let mut exchange = chat();
-        let (mut sends, mut settled) = (0, 0);
+        let (mut sends, mut settled, mut told, mut attempts) = (0, 0, false, 1);
         for event in events {
             let grants = matches!(event, Event::Granted(_));
+            let transient = matches!(
+                event,
+                Event::Unreachable { held: true }
+                    | Event::Head { status: 429 | 500 | 502 | 503 | 529, held: true, .. }
+            );
             let step = exchange.step(1, event);
+            settled += usize::from(step.settle.is_some());
             match step.action {
                 Action::Send => {
-                    prop_assert!(grants);
+                    prop_assert!(grants && settled == sends && !told);
                     sends += 1;
                 }
-                Action::RelayHead | Action::RelayChunk => prop_assert_eq!((sends, settled), (1, 0)),
-                Action::Answer(_) | Action::Finish | Action::Break => {}
+                Action::Retry => {
+                    prop_assert!(transient && settled == sends && !told);
+                    attempts += 1;
+                }
+                Action::RelayHead | Action::RelayChunk => {
+                    told = true;
+                    prop_assert!(sends > 0);
+                }
+                Action::Answer(_) | Action::Finish | Action::Break => told = true,
             }
-            settled += usize::from(step.settle.is_some());
-            prop_assert!(sends <= 1 && settled <= sends);
+            prop_assert!(settled <= sends && sends <= settled + 1 && attempts <= 4);
+            prop_assert_eq!(exchange.attempt(), attempts);
             let seen = observable(&step, ProviderIndex(2));
-            let dials = step.action == Action::Send;
-            prop_assert_eq!(&seen[0], &dials.then_some(Observation::Egress(ProviderIndex(2))));
+            let expected = match step.action {
+                Action::Send => Some(Observation::Egress(ProviderIndex(2))),
+                Action::Retry => Some(Observation::Attempt),
+                _ => None,
+            };
+            prop_assert_eq!(&seen[0], &expected);
             prop_assert_eq!(seen[1].is_some(), step.settle.is_some());
         }
         settled += usize::from(exchange.step(1, Event::ClientGone).settle.is_some());

@@ -21,6 +21,10 @@ pub const HEAD_BYTES: usize = 64 * 1024;
 pub const TARGET_BYTES: usize = 32 * 1024;
 /// Attempts for one request, the first included.
 pub const ATTEMPTS: u8 = 4;
+/// Largest request body that is kept for another attempt: a full context of a million tokens.
+pub const REPLAY_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of all bodies kept so; beyond, requests are made once.
+pub const REPLAY_TOTAL_BYTES: usize = 128 * 1024 * 1024;
 /// Longest `retry-after` that a host may cause: one day, so that no client sleeps for ever.
 pub const RETRY_AFTER_S: u32 = 86_400;
 /// Most sessions at once, and most connections to providers: 10,000 streams and as many again, within

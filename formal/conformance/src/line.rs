@@ -3,10 +3,11 @@
 //! ```text
 //! up | down | grant R ATTEMPT G CUSTODY | deny R ATTEMPT CODE WAIT | ack G
 //! ask SESSION PROVIDER CLASS CUSTODY METERED SHOWN | take R | slow R | gone R
-//! happens R unreachable | stranger | head STATUS CODING | badhead | lost | timeout
+//! happens R unreachable [held] | stranger | head STATUS CODING [held] | badhead | lost | timeout
 //!           | chunk BYTE... | end | granted G | hostlost
 //! ```
 //!
+//! `held` says that the request's body could be sent again.
 //! A byte of the model is one event of the answer's stream: `n` without usage, or `INPUT.OUTPUT.MODEL`.
 
 use std::collections::VecDeque;
@@ -59,7 +60,15 @@ pub fn event(byte: &str, twin: bool) -> String {
     }
 }
 
-/// Another status of the same class.
+/// Another status of the same class that allows another attempt or does not, as this one.
 pub const fn twin_status(status: u16) -> u16 {
-    status / 100 * 100 + (status + 3) % 100
+    match status {
+        500 => 502,
+        502 => 503,
+        503 => 529,
+        529 => 500,
+        // The only one of its class.
+        429 => 429,
+        _ => status / 100 * 100 + (status + 5) % 100,
+    }
 }

@@ -54,6 +54,7 @@ struct Trace<'a> {
 struct Asked {
     custody: u64,
     stage: u8,
+    attempt: u8,
 }
 
 impl Trace<'_> {
@@ -74,17 +75,21 @@ impl Trace<'_> {
             return self.ask();
         }
         let at = live[self.random.below(live.len() as u64) as usize];
-        let Asked { custody, stage } = self.asked[at];
+        let Asked { custody, stage, attempt } = self.asked[at];
         let request = at + 1;
         let (stage, words) = match (stage, self.random.below(8)) {
-            (0, 0) => (1, format!("deny {request} 1 {} 5", 1 + self.random.below(7))),
+            (0, 0) => (1, format!("deny {request} {attempt} {} 5", 1 + self.random.below(7))),
             (0, 1) => (0, format!("gone {request}")),
             (0, _) => {
                 self.grants += 1;
-                (1, format!("grant {request} 1 {} {custody}", self.grants))
+                (1, format!("grant {request} {attempt} {} {custody}", self.grants))
             }
             (1, _) => (2, format!("take {request}")),
             (2, 0) => (5, format!("happens {request} {}", self.failure())),
+            (2, 1 | 2) => {
+                self.asked[at].attempt = attempt + 1;
+                (0, format!("happens {request} {}", self.transient()))
+            }
             (2, _) => (3, format!("happens {request} {}", self.head())),
             (3, 0..5) => (3, format!("happens {request} {}", self.chunk())),
             (3, 5) => (4, format!("happens {request} {}", self.failure())),
@@ -116,7 +121,7 @@ impl Trace<'_> {
         let custody = if host == 1 { Custody::Host } else { Custody::Client };
         let plan = shell::plan(custody, metered == 1, shown == 1);
         let asked = plan.authorize(session, 0, 1);
-        self.asked.push(Asked { custody: custody as u64, stage: 0 });
+        self.asked.push(Asked { custody: custody as u64, stage: 0, attempt: 1 });
         let (provider, class, custody) = (asked.provider, asked.class as u8, custody as u8);
         format!("ask {session} {provider} {class} {custody} {metered} {shown}")
     }
@@ -136,7 +141,7 @@ impl Trace<'_> {
     }
 
     fn attempt(&mut self) -> u64 {
-        if self.random.one_in(5) { 2 } else { 1 }
+        if self.random.one_in(4) { 1 + self.random.below(5) } else { 1 }
     }
 
     fn grant(&mut self) -> String {
@@ -166,12 +171,23 @@ impl Trace<'_> {
     }
 
     fn failure(&mut self) -> &'static str {
-        ["unreachable", "stranger", "badhead", "lost", "timeout"][self.random.below(5) as usize]
+        ["unreachable", "stranger", "badhead", "lost", "timeout", "unreachable held"]
+            [self.random.below(6) as usize]
     }
 
     fn head(&mut self) -> String {
-        let status = [200, 200, 200, 201, 304, 429, 503, 777][self.random.below(8) as usize];
-        format!("head {status} {}", if self.random.one_in(8) { "x" } else { "-" })
+        let status =
+            [200, 200, 200, 201, 304, 404, 429, 503, 504, 777][self.random.below(10) as usize];
+        let coding = if self.random.one_in(8) { "x" } else { "-" };
+        format!("head {status} {coding}{}", if self.random.one_in(2) { " held" } else { "" })
+    }
+
+    /// What allows another attempt, if the body is held.
+    fn transient(&mut self) -> String {
+        let events =
+            ["unreachable", "head 429 -", "head 500 -", "head 502 x", "head 503 -", "head 529 -"];
+        let event = events[self.random.below(6) as usize];
+        format!("{event}{}", if self.random.one_in(5) { "" } else { " held" })
     }
 
     fn chunk(&mut self) -> String {

@@ -25,7 +25,7 @@ pub struct Shell {
 #[derive(Debug)]
 struct Slot {
     session: u64,
-    provider: u16,
+    plan: Plan<'static>,
     exchange: Exchange,
     /// The mailbox, while an answer of the host is awaited.
     asking: Option<Option<Mail>>,
@@ -114,7 +114,7 @@ impl Shell {
 
     fn lost(&mut self) -> Vec<String> {
         self.up = false;
-        for request in self.books.lost() {
+        for (request, _) in self.books.lost() {
             self.mail(request, Mail::Lost);
         }
         Vec::new()
@@ -135,10 +135,10 @@ impl Shell {
                 self.lost();
                 return vec!["closed".into()];
             }
-            Ok(Received::Answer(request, Ok(grant))) => {
+            Ok(Received::Answer((request, _), Ok(grant))) => {
                 self.mail(request, Mail::Grant(grant.grant))
             }
-            Ok(Received::Answer(request, Err(deny))) => self.mail(request, Mail::Deny(deny)),
+            Ok(Received::Answer((request, _), Err(deny))) => self.mail(request, Mail::Deny(deny)),
             Ok(Received::Settle(late)) => return vec![self.settle(&late)],
             Ok(Received::Nothing) => {}
         }
@@ -157,10 +157,19 @@ impl Shell {
         let custody = custody(words.number());
         let plan = plan(custody, words.number::<u8>() == 1, words.number::<u8>() == 1);
         let request = self.books.number();
-        let asked = self.up.then(|| self.books.authorize(&plan, session, request)).flatten();
-        let asking = asked.as_ref().map(|_| None);
-        let slot = Slot { session, provider: plan.index.0, exchange: Exchange::new(&plan), asking };
-        self.slots.insert(request, slot);
+        let exchange = Exchange::new(&plan);
+        self.slots.insert(request, Slot { session, plan, exchange, asking: None });
+        self.question(now, request)
+    }
+
+    /// Asks the host about the attempt that the exchange is at.
+    fn question(&mut self, now: u64, request: u64) -> Vec<String> {
+        let Some(Slot { session, plan, exchange, asking }) = self.slots.get_mut(&request) else {
+            return Vec::new();
+        };
+        let question = (request, exchange.attempt());
+        let asked = self.up.then(|| self.books.authorize(plan, *session, question)).flatten();
+        *asking = asked.as_ref().map(|_| None);
         match asked {
             None => self.happens(now, request, Event::HostLost, ""),
             Some(Authorize { session, request, attempt, provider, class, custody }) => {
@@ -176,7 +185,7 @@ impl Shell {
         let Some(slot) = self.slots.get_mut(&request) else { return Vec::new() };
         let Some(Some(mail)) = slot.asking.clone() else { return Vec::new() };
         slot.asking = None;
-        self.books.give_up(request);
+        self.books.give_up((request, slot.exchange.attempt()));
         let event = match mail {
             Mail::Grant(grant) => Event::Granted(grant),
             Mail::Deny(deny) => Event::Denied(deny),
@@ -189,7 +198,7 @@ impl Shell {
     fn drop_asked(&mut self, now: u64, request: u64, why: Event<'_>) -> Vec<String> {
         let Some(slot) = self.slots.get_mut(&request) else { return Vec::new() };
         let Some(mailbox) = slot.asking.take() else { return Vec::new() };
-        self.books.give_up(request);
+        self.books.give_up((request, slot.exchange.attempt()));
         let mut out = Vec::new();
         if let Some(Mail::Grant(grant)) = mailbox {
             out.push(self.settle(&not_dispatched(grant)));
@@ -204,14 +213,15 @@ impl Shell {
     fn happened(&mut self, now: u64, mut words: Words<'_>) -> Vec<String> {
         let request = words.number();
         let event = match words.word() {
-            "unreachable" => Event::Unreachable,
+            "unreachable" => Event::Unreachable { held: words.word() == "held" },
             "stranger" => Event::NotTheProvider,
             "head" => {
                 let status: u16 = words.number();
                 let status = if self.twin { twin_status(status) } else { status };
                 let content_encoding: &[u8] = if words.word() == "-" { b"" } else { b"made-up" };
                 let content_type = b"text/event-stream";
-                Event::Head { status, content_type, content_encoding }
+                let held = words.word() == "held";
+                Event::Head { status, content_type, content_encoding, held }
             }
             "badhead" => Event::BadHead,
             "lost" => Event::Lost,
@@ -239,14 +249,22 @@ impl Shell {
             Event::Granted(grant) => *grant,
             _ => 0,
         };
-        let (session, provider) = (slot.session, slot.provider);
+        let (session, ProviderIndex(provider)) = (slot.session, slot.plan.index);
         let step = slot.exchange.step(now, event);
-        // What the core calls observable is what the model's host sees: dials and usage.
-        let dial = (step.action == Action::Send).then_some(ProviderIndex(provider));
-        let seen = [dial.map(Observation::Egress), step.settle.as_ref().map(Observation::Usage)];
+        // What the core calls observable is what the model's host sees: dials, questions, usage.
+        let seen = match step.action {
+            Action::Send => Some(Observation::Egress(ProviderIndex(provider))),
+            Action::Retry => Some(Observation::Attempt),
+            _ => None,
+        };
+        let seen = [seen, step.settle.as_ref().map(Observation::Usage)];
         assert_eq!(observable(&step, ProviderIndex(provider)), seen);
         let mut out: Vec<_> = step.settle.iter().map(|told| self.settle(told)).collect();
         out.push(match step.action {
+            Action::Retry => {
+                out.extend(self.question(now, request));
+                return out;
+            }
             Action::Send => format!("send {request} {granted} {provider}"),
             Action::Answer(refusal) => format!("client {request} {session} {}", error(refusal)),
             Action::RelayHead => format!("client {request} {session} head"),

@@ -1,6 +1,8 @@
 //! Every order of events within bounds, on the shipped machines: an honest ledger behind a control
 //! leg that loses, repeats and reorders frames, and providers and clients that go away at any point.
 //!
+//! Requests are made again as often as the machines allow.
+//!
 //! Held at every step: a grant is dispatched at most once, and only for the request it was given
 //! for; whatever is told of a grant is always the same. Held from every state, when all clients then
 //! go away: each grant that the enclave took is told, and told again until acknowledged.
@@ -18,6 +20,7 @@ struct Budget {
     asks: u8,
     losses: u8,
     repeats: u8,
+    retries: u8,
 }
 
 #[derive(Clone, Hash, Debug)]
@@ -33,8 +36,8 @@ struct World {
 
 #[derive(Clone, Default, Hash, Debug)]
 struct Ledger {
-    /// Grant by request.
-    granted: BTreeMap<u64, u64>,
+    /// Grant by request and attempt.
+    granted: BTreeMap<(u64, u64), u64>,
     /// Of these, what the enclave took; what it dispatched; what it told; what was acknowledged.
     taken: BTreeSet<u64>,
     sent: BTreeSet<u64>,
@@ -104,7 +107,8 @@ impl World {
         match output.split(' ').next().unwrap() {
             "send" => {
                 let (request, grant) = (number(output, 1), number(output, 2));
-                assert_eq!(ledger.granted.get(&request), Some(&grant), "not its grant: {told:?}");
+                let given = ledger.granted.iter().find(|given| *given.1 == grant);
+                assert_eq!(given.map(|given| given.0.0), Some(request), "not its grant: {told:?}");
                 assert!(ledger.taken.contains(&grant), "sent without a grant: {told:?}");
                 assert!(ledger.sent.insert(grant), "sent twice for a grant: {told:?}");
             }
@@ -154,6 +158,12 @@ impl World {
                 next.push(self.clone().tell(&words.replace('R', &request.to_string())));
             }
             next.push(self.clone().tell(&format!("happens {request} unreachable")));
+            if self.budget.retries > 0 {
+                let mut again = self.clone();
+                again.budget.retries -= 1;
+                next.push(again.clone().tell(&format!("happens {request} head 429 - held")));
+                next.push(again.tell(&format!("happens {request} unreachable held")));
+            }
         }
         next
     }
@@ -164,9 +174,10 @@ impl World {
         if frame.starts_with("usage") {
             self.down.insert(format!("ack {}", number(frame, 1)));
         } else {
-            let (request, grant) = (number(frame, 2), self.ledger.granted.len() as u64 + 11);
-            if self.ledger.granted.insert(request, grant).is_none() {
-                self.down.insert(format!("grant {request} 1 {grant} 2"));
+            let (request, attempt) = (number(frame, 2), number(frame, 3));
+            let grant = self.ledger.granted.len() as u64 + 11;
+            if self.ledger.granted.insert((request, attempt), grant).is_none() {
+                self.down.insert(format!("grant {request} {attempt} {grant} 2"));
             }
         }
         self
@@ -199,14 +210,21 @@ fn explore(budget: Budget) -> usize {
 
 #[test]
 fn one_request_with_losses_and_repeats() {
-    let worlds = explore(Budget { asks: 1, losses: 2, repeats: 2 });
+    let worlds = explore(Budget { asks: 1, losses: 2, repeats: 2, retries: 0 });
     println!("{worlds} worlds");
     assert!(worlds > 100);
 }
 
 #[test]
+fn one_request_with_every_attempt_and_a_loss() {
+    let worlds = explore(Budget { asks: 1, losses: 1, repeats: 0, retries: 3 });
+    println!("{worlds} worlds");
+    assert!(worlds > 1_000);
+}
+
+#[test]
 fn two_requests_with_losses_and_a_repeat() {
-    let worlds = explore(Budget { asks: 2, losses: 2, repeats: 1 });
+    let worlds = explore(Budget { asks: 2, losses: 2, repeats: 1, retries: 0 });
     println!("{worlds} worlds");
     assert!(worlds > 1_000);
 }

@@ -18,6 +18,7 @@ pub(crate) use self::prompt::UsageMode;
 pub use self::prompt::count_tokens;
 pub(crate) use self::route::Operation;
 pub(crate) use self::route::check_credential;
+pub(crate) use self::route::has_credential;
 pub(crate) use self::route::route;
 
 /// Whose API a request speaks.

@@ -163,6 +163,11 @@ pub(crate) fn check_credential(
     Err(Refusal::new(StatusCode::UNAUTHORIZED, "Incorrect API key provided."))
 }
 
+/// Whether that key is among the credentials in the provider's own forms.
+pub(crate) fn has_credential(provider: Provider, head: &Parts, key: &str) -> bool {
+    credentials(provider, head).iter().any(|value| value == key.as_bytes())
+}
+
 fn credentials(provider: Provider, head: &Parts) -> Vec<Vec<u8>> {
     let fields = |name: &str| {
         head.headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>()

@@ -15,5 +15,6 @@ mod heads;
 mod ledger;
 mod raw_heads;
 mod restart;
+mod retry;
 mod session_leg;
 mod verbatim;

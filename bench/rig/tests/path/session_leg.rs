@@ -140,10 +140,10 @@ async fn tampered_answers_break_the_stream() {
     let world = World::start().await.unwrap();
     let (_, down) = tamper_sessions(&world);
     let user = world.user().unwrap();
-    let right = aegis_mock::PseudoRandom::new(5).take(2_000_000);
+    let right = aegis_mock::PseudoRandom::new(5).take(32_000_000);
     for (mode, tamper) in [Mode::Http1, Mode::Http2].into_iter().flat_map(|m| ALL.map(|t| (m, t))) {
         let session = user.session(mode).await.unwrap();
-        let request = chat("x").header("x-mock-behavior", "bytes;n=2000000;seed=5");
+        let request = chat("x").header("x-mock-behavior", "bytes;n=32000000;seed=5");
         let head = session.send(request.body(chat_body("x")).unwrap()).await.unwrap();
         down.arm(tamper);
         let answer = Answer::read(head).await;
