@@ -6,6 +6,10 @@
     outcomes that it could only guess from sizes are told to it outright. *)
 Load Setting.
 
+(** What body bytes on their way to the client show: their number, or the frames of [Padding]. *)
+Variable Shape : Type.
+Variable shown : list B -> Shape.
+
 (** * The world that the host plays with *)
 
 (** One thing from a provider: the size of its ciphertext, and what it is. *)
@@ -27,7 +31,7 @@ Inductive view :=
 | VHello | VClosed | VUsage (u : usage)
 | VAuthorize (session request attempt provider class custody : nat)
 | VSend (r provider size : nat)
-| VClient (r session : nat) (a : action) (size : nat)
+| VClient (r session : nat) (a : action) (size : Shape)
 | VSize (n : nat).
 
 Definition seen_of (o : output) : list view :=
@@ -37,7 +41,7 @@ Definition seen_of (o : output) : list view :=
   | Closing _ _ _ _ u | Again _ _ _ u => [VUsage u]
   | Authorize _ _ _ s r a p k c => [VAuthorize s r a p k c]
   | ToProvider _ _ _ r _ p => [VSend r (p_provider _ _ p) (length (p_request _ _ p))]
-  | ToClient _ _ _ r s a b => [VClient r s a (length b)]
+  | ToClient _ _ _ r s a b => [VClient r s a (shown b)]
   | Accepted _ _ _ _ _ => []
   end.
 Definition views (o : list output) := flat_map seen_of o.
@@ -104,7 +108,7 @@ Definition alike_plan (p p' : plan) := p_provider _ _ p = p_provider _ _ p' /\
 Definition plain (e : event) := match e with
   | Machines.Chunk _ _ | Machines.Head _ _ _ _ _ => False | _ => True end.
 Inductive like : event -> event -> Prop :=
-| l_chunk b b' : length b = length b' -> like (Chunk b) (Chunk b')
+| l_chunk b b' : shown b = shown b' -> like (Chunk b) (Chunk b')
 | l_head s k c h s' k' c' h' : s / 100 = s' / 100 -> like (Head s k c h) (Head s' k' c' h')
 | l_plain e : plain e -> like e e.
 Definition like_item (i i' : item) := fst i = fst i' /\ like (snd i) (snd i').
@@ -113,10 +117,10 @@ Notation likes := (Forall2 like_item).
 Section Alike.
 Variables p p' : plan.
 Hypothesis again : p_again _ _ p = p_again _ _ p'.
-(** Bodies of equal lengths whose metering comes to the same wherever they are cut. *)
+(** Bodies that show alike, whose metering comes to the same wherever they are cut. *)
 Inductive stream : option M -> option M -> list item -> list item -> Prop :=
 | st_end m m' : told p m = told p' m' -> stream m m' [] []
-| st_chunk m m' n b b' l l' : told p m = told p' m' -> length b = length b' ->
+| st_chunk m m' n b b' l l' : told p m = told p' m' -> shown b = shown b' ->
     stream (option_map (fun m => push m b) m) (option_map (fun m => push m b') m') l l' ->
     stream m m' ((n, Chunk b) :: l) ((n, Chunk b') :: l')
 | st_other m m' n e e' l l' : told p m = told p' m' -> (forall b, e <> Chunk b) -> like e e' ->
@@ -487,8 +491,8 @@ Definition booted (coming : list request) : world :=
 
 (** NON-INTERFERENCE against a host that adapts: whatever it does, however it reacts to what it has
     seen, two worlds whose requests and answers differ in content only - same sizes, same providers,
-    classes and custodies, same status classes and heads that allow another attempt, same metering wherever an answer may be cut - look
-    the same to it, for ever. *)
+    classes and custodies, same status classes and heads that allow another attempt, same metering
+    wherever an answer may be cut - look the same to it, for ever. *)
 Theorem noninterference coming coming' : Forall2 alike_request coming coming' ->
   forall host n, game host n (booted coming) [] = game host n (booted coming') [].
 Proof.
