@@ -51,6 +51,9 @@ Definition binding (opening spki exporter : term) := Hash (Pair opening (Pair (H
 Definition document (pcrs public_key user nonce : term) :=
   Pair (Label LDoc) (Pair pcrs (Pair public_key (Pair user nonce))).
 Definition opening (n : term) := Pair (Label LOpening) n.
+(** The nonce that instance i's evidence has in session j, for an opening with n. *)
+Notation evidence_nonce j i x n :=
+  (binding (opening n) (Public (Tls i)) (Exporter (Session x (Enclave j) (Tls i)) n)).
 (** A request names its number, its provider and the owner whose credential it accepts. *)
 Definition ask (q d : nat) (owner : key) (request : term) :=
   Pair (Label LAsk) (Pair (Num q) (Pair (Num d) (Pair (Public owner) request))).
@@ -59,9 +62,10 @@ Definition reply (q : nat) (answer : term) := Pair (Label LAnswer) (Pair (Num q)
 Definition record (owner : key) (spki : term) (d n : nat) (credential : term) :=
   Pair (Label LRecord) (Pair (Public owner) (Pair spki (Pair (Num d) (Pair (Num n) credential)))).
 Definition handover (signed : term) := Pair (Label LHandover) signed.
-(** What a receipt states: number, provider, both digests, and under whose credential. *)
-Definition statement (q d : nat) (request answer under : term) :=
-  Pair (Label LReceipt) (Pair (Num q) (Pair (Num d) (Pair request (Pair answer under)))).
+(** What a receipt states: the session, by the nonce of its evidence; number, provider, both digests,
+    and under whose credential. *)
+Definition statement (session : term) (q d : nat) (request answer under : term) := Pair (Label LReceipt)
+  (Pair session (Pair (Num q) (Pair (Num d) (Pair request (Pair answer under))))).
 (** "Not a sealed one". *)
 Definition unsealed_custody := Num 0.
 
@@ -84,6 +88,7 @@ Record checks := {
   c_table : bool;        (* the destination is in the measured table *)
   c_once : bool;         (* a record is taken once (TLS record numbers) *)
   c_receipt : bool;      (* a receipt's signature under the receipt key *)
+  c_receipt_session : bool; (* a receipt names the session of the evidence that is shown with it *)
   c_owner : bool;        (* the owner's tool verifies evidence before it hands anything over *)
   c_record_key : bool;   (* a sealed record is signed by the owner under whose name it is kept *)
   c_record_spki : bool;  (* ... and names this instance's TLS key *)
@@ -115,7 +120,7 @@ Inductive event :=
 | Keep (j i : nat) (x : share) (o : key) (d n : nat) (s : term) (* instance i keeps s for d, in the
                                                  name of owner o, as its account n *)
 | Use (j i : nat) (x : share) (q d : nat) (o : key) (s : term) (* ... sends s along with request q *)
-| Receipted (j i : nat) (x : share) (q d : nat) (r u : term)   (* ... signs a receipt for it *)
+| Receipted (j i : nat) (x : share) (n : term) (q d : nat) (r u : term) (* ... signs a receipt for it *)
 | StealOwner (w : nat).                       (* owner w gives up key and credentials *)
 
 (** What an event puts before the adversary. Evidence travels inside TLS; here it is published. *)
@@ -124,8 +129,7 @@ Definition messages (e : event) : list term :=
   | Certify h => [Sign Root (Certificate (Leaf h))]
   | Accept j i x => [Sign (Tls i) (Hellos x (Enclave j))]
   | Attest h j i x n => [Sign (Leaf h) (document (Num good) (Public (Tls i))
-        (user_data (Public (Receipt i)))
-        (binding (opening n) (Public (Tls i)) (Exporter (Session x (Enclave j) (Tls i)) n)))]
+        (user_data (Public (Receipt i))) (evidence_nonce j i x n))]
   | Other h pcrs pk user nonce => [Sign (Leaf h) (document (Num pcrs) pk user nonce)]
   | StealTls i => [Private (Tls i)]
   | Reveal i => [Private (Tls i); Private (Receipt i)]   (* and what it keeps: [k_kept] *)
@@ -136,8 +140,8 @@ Definition messages (e : event) : list term :=
   | Provision c w d n y k => [Seal (Session (Client c) y k)
         (handover (Sign (Owner w) (record (Owner w) (Public k) d n (Credential w d n))))]
   | Use j i x q d o s => if table d then [] else [s]
-  | Receipted j i x q d r u =>
-      [Sign (Receipt i) (statement q d (Hash r) (Hash (Answer j q)) u)] (* shown to anybody *)
+  | Receipted j i x n q d r u => [Sign (Receipt i)       (* shown to anybody *)
+        (statement (evidence_nonce j i x n) q d (Hash r) (Hash (Answer j q)) u)]
   | StealOwner w => [Private (Owner w)]                  (* and its credentials: [k_owned] *)
   | Ended _ | Got _ _ _ | Keep _ _ _ _ _ _ _ => []
   end.
@@ -187,12 +191,14 @@ Definition verified g tr c y k := exists m pk user o s e,
   (c_public_key g = true -> pk = Public k).
 
 (** What an auditor concludes who holds evidence and a receipt key, and was in no session. *)
-Definition audited g tr receipt := exists m pk user nonce,
+Definition audited g tr receipt nonce := exists m pk user,
   trusted g tr m pk user nonce /\ (c_user_data g = true -> user = user_data receipt).
 
-(** What a third party takes for a receipt under the key rk: in these words, with archived evidence. *)
-Definition receipt_accepted g tr rk q d request answer under := exists k, rk = Public k /\
-  audited g tr rk /\ let s := statement q d request answer under in
+(** What a third party takes for a receipt under the key rk, of the session whose archived evidence has
+    that nonce, in these words. *)
+Definition receipt_accepted g tr rk nonce q d request answer under := exists k session, rk = Public k /\
+  audited g tr rk nonce /\ (c_receipt_session g = true -> session = nonce) /\
+  let s := statement session q d request answer under in
   if c_receipt g then known tr (Sign k s) else known tr s.
 
 (** * The rules *)
@@ -231,9 +237,10 @@ Inductive step (g : checks) (tr : list event) : event -> Prop :=
 | s_use j i x q d d' o o' n s r j' x' : In (Serve j i x q d' r) tr -> ~ In (Reveal i) tr ->
     known tr (Seal (Session x (Enclave j) (Tls i)) (ask q d o r)) -> In (Keep j' i x' o' d' n s) tr ->
     (c_accepted g = true -> o' = o) -> step g tr (Use j i x q d' o' s)
-| s_receipt j i x q d r u : In (Serve j i x q d r) tr -> ~ In (Reveal i) tr ->
+| s_receipt h j i x n q d r u : In (Serve j i x q d r) tr -> ~ In (Reveal i) tr ->
+    In (Attest h j i x n) tr ->
     (u = unsealed_custody \/ exists o s, u = Public o /\ In (Use j i x q d o s) tr) ->
-    step g tr (Receipted j i x q d r u)
+    step g tr (Receipted j i x n q d r u)
 | s_owner w : step g tr (StealOwner w).
 
 Inductive reach (g : checks) : list event -> Prop :=

@@ -15,8 +15,8 @@ Definition sound (g : checks) : Prop :=
 
 (** All of them, and all but some: what ships is [without []]. *)
 Inductive check := Handshake | Signature | Chain | Debug | Pcrs | Opening | Spki | ByExporter
-  | PublicKey | UserData | Table | Once | ReceiptSignature | OwnerVerifies | RecordKey | RecordSpki
-  | RecordProvider | Accepted.
+  | PublicKey | UserData | Table | Once | ReceiptSignature | ReceiptSession | OwnerVerifies
+  | RecordKey | RecordSpki | RecordProvider | Accepted.
 Definition same (a b : check) : {a = b} + {a <> b}.
 Proof. decide equality. Defined.
 Definition without (out : list check) : checks :=
@@ -24,7 +24,7 @@ Definition without (out : list check) : checks :=
   {| c_handshake := on Handshake; c_signature := on Signature; c_chain := on Chain;
      c_debug := on Debug; c_pcrs := on Pcrs; c_opening := on Opening; c_spki := on Spki;
      c_exporter := on ByExporter; c_public_key := on PublicKey; c_user_data := on UserData;
-     c_table := on Table; c_once := on Once; c_receipt := on ReceiptSignature;
+     c_table := on Table; c_once := on Once; c_receipt := on ReceiptSignature; c_receipt_session := on ReceiptSession;
      c_owner := on OwnerVerifies; c_record_key := on RecordKey; c_record_spki := on RecordSpki;
      c_record_provider := on RecordProvider; c_accepted := on Accepted |}.
 
@@ -69,8 +69,8 @@ Inductive vouched (tr : list event) : key -> term -> Prop :=
 | v_hellos j i x : In (Accept j i x) tr -> vouched tr (Tls i) (Hellos x (Enclave j))
 | v_record c w d n y k : In (Provision c w d n y k) tr ->
     vouched tr (Owner w) (record (Owner w) (Public k) d n (Credential w d n))
-| v_receipt j i x q d r u : In (Receipted j i x q d r u) tr ->
-    vouched tr (Receipt i) (statement q d (Hash r) (Hash (Answer j q)) u).
+| v_receipt j i x n q d r u : In (Receipted j i x n q d r u) tr -> vouched tr (Receipt i)
+    (statement (evidence_nonce j i x n) q d (Hash r) (Hash (Answer j q)) u).
 
 (** ... and seal. *)
 Inductive sealed (tr : list event) : term -> term -> Prop :=
@@ -99,8 +99,8 @@ Inductive open (tr : list event) : term -> Prop :=
 | o_owned w d n : In (StealOwner w) tr -> open tr (Credential w d n)
 | o_given c w d n y k : In (Provision c w d n y k) tr -> given_away tr y k ->
     open tr (Credential w d n)
-| o_digest j i x q d r u : In (Receipted j i x q d r u) tr -> open tr (Hash r)
-| o_digest_of_answer j i x q d r u : In (Receipted j i x q d r u) tr -> open tr (Hash (Answer j q))
+| o_digest j i x n q d r u : In (Receipted j i x n q d r u) tr -> open tr (Hash r)
+| o_digest_of_answer j i x n q d r u : In (Receipted j i x n q d r u) tr -> open tr (Hash (Answer j q))
 | o_private k : stolen tr k -> open tr (Private k)
 | o_ephemeral x : exposed tr x -> open tr (Ephemeral x)
 | o_session x y k : exposed tr x \/ exposed tr y -> open tr (Session x y k)
@@ -157,7 +157,8 @@ Record kept (tr : list event) : Prop := {
     (exists j' x' n, In (Keep j' i x' o d n s) tr) /\
     (c_accepted g = true -> open tr (Session x (Enclave j) (Tls i)) \/
       exists c d', x = Client c /\ In (Release c q d' o (Enclave j) (Tls i)) tr);
-  receipt_of : forall j i x q d r u, In (Receipted j i x q d r u) tr -> In (Serve j i x q d r) tr /\
+  receipt_of : forall j i x n q d r u, In (Receipted j i x n q d r u) tr ->
+    (exists h, In (Attest h j i x n) tr) /\ In (Serve j i x q d r) tr /\
     (u = unsealed_custody \/ exists o s, u = Public o /\ In (Use j i x q d o s) tr);
   said_open : forall e m, In e tr -> In m (messages e) -> open tr m
 }.
@@ -305,18 +306,18 @@ Proof.
       by (destruct H as [H|H]; [eapply HU; eauto|eapply use_of; eauto]).
     destruct W as ((r & V) & (j' & x' & n & P) & A). split; [eauto|split; [eauto 6|]].
     intros C. destruct (A C) as [O|(c & d' & X & L)]; [auto|right; eauto].
-  - intros j i x q d r u [->|H].
-    + inv T. split; [auto|]. match goal with H : _ \/ _ |- _ => destruct H as [|(o & s & ? & ?)] end;
-        [auto|right; eauto].
-    + destruct (receipt_of tr K _ _ _ _ _ _ _ H) as [V [|(o & s & ? & ?)]]; [auto|]. split; [auto|right; eauto].
+  - intros j i x n q d r u [->|H].
+    + inv T. split; [eauto|split; [auto|]].
+      match goal with H : _ \/ _ |- _ => destruct H as [|(o & s & ? & ?)] end; [auto|right; eauto].
+    + destruct (receipt_of tr K _ _ _ _ _ _ _ _ H) as [(h & A) [V [|(o & s & ? & ?)]]];
+        (split; [eauto|split; [auto|]]); [auto|right; eauto].
   - intros f m [<-|Hf] Hm; [|eauto using said_open].
     destruct e; simpl in Hm; repeat (destruct Hm as [<-|Hm]); try contradiction;
       try (apply o_sealed; eauto; fail).
     + apply o_sign; [unfold Certificate; auto|eauto].
     + apply o_sign; [auto|eauto].
     + apply o_sign; [unfold document, user_data|eauto].
-      unfold binding. repeat apply o_pair; eauto 6.
-      exact (o_binding _ h j i x n (in_eq _ _)).
+      repeat apply o_pair; eauto 6.
     + inv T. apply o_sign; [unfold document|eauto]. repeat apply o_pair; eauto.
     + apply o_private; simpl; auto.
     + apply o_private; simpl; auto.
@@ -324,8 +325,11 @@ Proof.
     + destruct (HS _ _ _ _ _ _ eq_refl) as (_ & P & _). rewrite P in Hm. contradiction.
     + destruct (HU _ _ _ _ _ _ _ eq_refl) as ((r & V) & _). apply (serve_of tr K) in V as (_ & P & _).
       rewrite P in Hm. contradiction.
-    + apply o_sign; [unfold statement|eauto]. repeat apply o_pair; eauto.
-      inv T. match goal with H : _ \/ _ |- _ => destruct H as [->|(o & s & -> & _)] end; auto.
+    + apply o_sign; [unfold statement|eauto]. inv T.
+      match goal with A : In (Attest _ _ _ _ _) tr |- _ => apply o_binding, (open_mono _
+        (Receipted j i x n q d r u)) in A end.
+      repeat apply o_pair; eauto.
+      match goal with H : _ \/ _ |- _ => destruct H as [->|(o & s & -> & _)] end; auto.
       unfold unsealed_custody; auto.
     + apply o_private; simpl; auto.
 Qed.

@@ -19,42 +19,54 @@ Notation provisioned := (provisioned here).
 (** * Receipts *)
 
 (** A third party takes a receipt although no instance served anything or gave up a key. *)
-Definition forged g : Prop := exists tr rk q d request answer under, reach g tr /\
-  receipt_accepted table false g tr rk q d request answer under /\
+Definition forged g : Prop := exists tr rk nonce q d request answer under, reach g tr /\
+  receipt_accepted table false g tr rk nonce q d request answer under /\
   (forall j i x q d r, ~ In (Serve j i x q d r) tr) /\ forall i, ~ In (Reveal i) tr.
-Notation made_up := (statement 0 here (Hash (Num 1)) (Hash (Num 2)) unsealed_custody).
+Notation made_up n := (statement n 0 here (Hash (Num 1)) (Hash (Num 2)) unsealed_custody).
 
-Lemma shown g tr rk : reach g tr -> audited table false g tr (Public rk) ->
-  (if c_receipt g then known tr (Sign rk made_up) else True) ->
+Lemma shown g tr rk nonce : reach g tr -> audited table false g tr (Public rk) nonce -> known tr nonce ->
+  (c_receipt g = true -> known tr (Sign rk (made_up nonce))) ->
   (forall j i x q d r, ~ In (Serve j i x q d r) tr) -> (forall i, ~ In (Reveal i) tr) -> forged g.
 Proof.
-  intros R A K N1 N2. exists tr, (Public rk), 0, here, (Hash (Num 1)), (Hash (Num 2)), unsealed_custody.
-  split; [exact R|split; [|split; auto]]. exists rk. split; [reflexivity|split; [exact A|]]. simpl.
-  destruct (c_receipt g); [exact K|]. unfold statement, unsealed_custody. derive.
+  intros R A W K N1 N2.
+  exists tr, (Public rk), nonce, 0, here, (Hash (Num 1)), (Hash (Num 2)), unsealed_custody.
+  split; [exact R|split; [|split; auto]]. exists rk, nonce.
+  split; [reflexivity|split; [exact A|split; [reflexivity|]]]. simpl.
+  destruct (c_receipt g); [apply K; reflexivity|]. unfold statement, unsealed_custody.
+  repeat apply k_pair; try exact W; derive.
 Qed.
-Ltac archived m user nonce lk := eexists m, _, user, nonce; split;
-  [exists lk; split; [simpl; try msg|simpl; repeat split; intros; try discriminate; try msg]
-  |simpl; intros; try discriminate; try reflexivity].
-
+Lemma self_signed tr n nonce : known tr nonce -> known tr (Sign (Forged n) (made_up nonce)).
+Proof.
+  intros W. unfold statement, unsealed_custody. apply k_sign; [derive|].
+  repeat apply k_pair; try exact W; derive.
+Qed.
+(** The nonce in the instance's evidence, which everybody may read. *)
+Notation archived := (evidence_nonce 0 0 (Own 1) (Num 0)).
+Lemma archived_known tr : In (relayed (Num 0)) tr -> known tr archived.
+Proof.
+  intros A. assert (D := k_message table tr _ _ A (or_introl eq_refl)).
+  do 4 (eapply k_second). eapply k_read. exact D.
+Qed.
 (** The receipt's signature: anybody writes the words beside honest evidence. *)
 Theorem attack_receipt_signature : forged (without [ReceiptSignature]).
 Proof.
-  apply shown with (tr := [relayed (Num 0); Accept 0 0 (Own 1); Certify 0]) (rk := Receipt 0);
-    simpl; auto; [| |absent|absent].
+  apply shown with (tr := [relayed (Num 0); Accept 0 0 (Own 1); Certify 0]) (rk := Receipt 0)
+    (nonce := archived); [| |apply archived_known; simpl; auto|discriminate|absent|absent].
   - run; [apply s_certify|apply s_accept; absent|].
     apply s_attest; [simpl; auto|absent|absent|]. apply own_opening, k_num.
-  - eexists good, _, _, _. split; [|simpl; reflexivity].
+  - eexists good, _, _. split; [|simpl; reflexivity].
     exists (Leaf 0); split; [simpl; msg|simpl; repeat split; intros; try discriminate; try msg].
 Qed.
 
 (** User data: the adversary signs with a key of its own, beside honest evidence. *)
 Theorem attack_user_data : forged (without [UserData]).
 Proof.
-  apply shown with (tr := [relayed (Num 0); Accept 0 0 (Own 1); Certify 0]) (rk := Forged 0);
-    simpl; auto; [| |unfold statement, unsealed_custody; derive|absent|absent].
+  apply shown with (tr := [relayed (Num 0); Accept 0 0 (Own 1); Certify 0]) (rk := Forged 0)
+    (nonce := archived); [| |apply archived_known; simpl; auto
+    |intros _; apply self_signed, archived_known; simpl; auto|absent|absent].
   - run; [apply s_certify|apply s_accept; absent|].
     apply s_attest; [simpl; auto|absent|absent|]. apply own_opening, k_num.
-  - eexists good, _, _, _. split; [|simpl; discriminate].
+  - eexists good, _, _. split; [|simpl; discriminate].
     exists (Leaf 0); split; [simpl; msg|simpl; repeat split; intros; try discriminate; try msg].
 Qed.
 
@@ -62,22 +74,45 @@ Qed.
 Theorem attack_receipt_measurement : forged (without [Pcrs]).
 Proof.
   set (u := user_data (Public (Forged 0))).
-  apply shown with (tr := [Other 0 7 (Num 0) u (Num 0); Certify 0]) (rk := Forged 0);
-    simpl; auto; [| |unfold statement, unsealed_custody; derive|absent|absent].
+  apply shown with (tr := [Other 0 7 (Num 0) u (Num 0); Certify 0]) (rk := Forged 0) (nonce := Num 0);
+    [| |apply k_num|intros _; apply self_signed, k_num|absent|absent].
   - run; [apply s_certify|]. apply s_other; [discriminate|derive|unfold u, user_data; derive|derive].
-  - archived 7 u (Num 0) (Leaf 0).
+  - eexists 7, _, u. split; [|simpl; reflexivity].
+    exists (Leaf 0); split; [simpl; msg|simpl; repeat split; intros; try discriminate; try msg].
 Qed.
 
 (** The document's signature: ... beside a document that the adversary wrote. *)
 Theorem attack_receipt_evidence : forged (without [Signature]).
 Proof.
   set (u := user_data (Public (Forged 0))).
-  apply shown with (tr := [Certify 0]) (rk := Forged 0);
-    simpl; auto; [| |unfold statement, unsealed_custody; derive|absent|absent].
+  apply shown with (tr := [Certify 0]) (rk := Forged 0) (nonce := Num 0);
+    [| |apply k_num|intros _; apply self_signed, k_num|absent|absent].
   - run. apply s_certify.
-  - eexists good, (Num 0), u, (Num 0). split; [|simpl; reflexivity].
+  - eexists good, (Num 0), u. split; [|simpl; reflexivity].
     exists (Leaf 0); split; [simpl; unfold document, u, user_data; derive|].
     simpl; repeat split; intros; try discriminate; msg.
+Qed.
+
+(** The session: a receipt of one session passes beside the evidence of another. *)
+Definition of_another_session g : Prop := exists tr rk j i x n q d request answer under, reach g tr /\
+  receipt_accepted table false g tr rk (evidence_nonce j i x n) q d request answer under /\
+  In (Attest 0 j i x n) tr /\ (forall x' q d r, ~ In (Serve j i x' q d r) tr) /\
+  forall i, ~ In (Reveal i) tr.
+Theorem attack_receipt_session : of_another_session (without [ReceiptSession]).
+Proof.
+  exists (Attest 0 1 0 (Own 1) (Num 0) :: Accept 1 0 (Own 1)
+    :: Receipted 0 0 (Client 0) (Nonce 0) 0 here (Request 0 0) unsealed_custody
+    :: Serve 0 0 (Client 0) 0 here (Request 0 0) :: honest), (Public (Receipt 0)), 1, 0, (Own 1), (Num 0),
+    0, here, (Hash (Request 0 0)), (Hash (Answer 0 0)), unsealed_custody.
+  split; [|split; [|split; [simpl; auto|split; absent]]].
+  - onto @honest_reached.
+    + apply s_serve with (d := here) (o := Owner 0); [simpl; auto 10|absent|absent|msg|auto|absent].
+    + apply (s_receipt table false _ _ 0); [simpl; auto|absent|simpl; auto 10|left; reflexivity].
+    + apply s_accept; absent.
+    + apply s_attest; [simpl; auto|absent|absent|]. apply own_opening, k_num.
+  - exists (Receipt 0), (evidence_nonce 0 0 (Client 0) (Nonce 0)). split; [reflexivity|].
+    split; [|split; [discriminate|simpl; msg]]. eexists good, _, _. split; [|simpl; reflexivity].
+    exists (Leaf 0); split; [simpl; msg|simpl; repeat split; intros; try discriminate; try msg].
 Qed.
 
 (** * Sealed credentials *)
@@ -175,9 +210,16 @@ Qed.
 (** ... none of these is possible. *)
 Theorem shipped_not_forged : ~ forged (without []).
 Proof.
-  intros (tr & rk & q & d & request & answer & under & R & A & V & N).
-  destruct (receipt_not_forged table false _ shipped_sound _ _ _ _ _ _ _ eq_refl eq_refl R A)
-    as (i & _ & [X|(_ & j & x & r & _ & _ & X & _)]); [exact (N _ X)|exact (V _ _ _ _ _ _ X)].
+  intros (tr & rk & nonce & q & d & request & answer & under & R & A & V & N).
+  destruct (receipt_not_forged table false _ shipped_sound _ _ _ _ _ _ _ _ eq_refl eq_refl eq_refl R A)
+    as (j & i & x & n & _ & _ & [X|(_ & r & _ & _ & X & _)]); [exact (N _ X)|exact (V _ _ _ _ _ _ X)].
+Qed.
+Theorem shipped_not_of_another_session : ~ of_another_session (without []).
+Proof.
+  intros (tr & rk & j & i & x & n & q & d & request & answer & under & R & A & _ & V & N).
+  destruct (receipt_not_forged table false _ shipped_sound _ _ _ _ _ _ _ _ eq_refl eq_refl eq_refl R A)
+    as (j' & i' & x' & n' & _ & E & [X|(_ & r & _ & _ & X & _)]); [exact (N _ X)|].
+  inversion E; subst. exact (V _ _ _ _ X).
 Qed.
 Theorem shipped_not_misplaced : ~ misplaced (without []).
 Proof.
@@ -201,11 +243,12 @@ Qed.
     party takes the receipt of it. *)
 Theorem honest_sealed_run : exists tr, reach (without []) tr /\
   In (Use 0 0 (Client 0) 0 here (Owner 0) (Credential 0 here 0)) tr /\ In (Got 0 0 (Answer 0 0)) tr /\
-  receipt_accepted table false (without []) tr (Public (Receipt 0)) 0 here
+  receipt_accepted table false (without []) tr (Public (Receipt 0))
+    (evidence_nonce 0 0 (Client 0) (Nonce 0)) 0 here
     (Hash (Request 0 0)) (Hash (Answer 0 0)) (Public (Owner 0)).
 Proof.
   exists (Got 0 0 (Answer 0 0)
-    :: Receipted 0 0 (Client 0) 0 here (Request 0 0) (Public (Owner 0))
+    :: Receipted 0 0 (Client 0) (Nonce 0) 0 here (Request 0 0) (Public (Owner 0))
     :: Use 0 0 (Client 0) 0 here (Owner 0) (Credential 0 here 0)
     :: Serve 0 0 (Client 0) 0 here (Request 0 0)
     :: Keep 1 0 (Client 1) (Owner 0) here 0 (Credential 0 here 0) :: provisioned).
@@ -216,10 +259,10 @@ Proof.
     + apply s_serve with (d := here) (o := Owner 0); [simpl; auto 15|absent|absent|msg|auto|absent].
     + apply s_use with (d := here) (o := Owner 0) (n := 0) (r := Request 0 0) (j' := 1) (x' := Client 1);
         [simpl; auto|absent|msg|simpl; auto|reflexivity].
-    + apply s_receipt; [simpl; auto|absent|right; exists (Owner 0), (Credential 0 here 0); simpl; auto].
+    + apply (s_receipt table false _ _ 0); [simpl; auto|absent|simpl; auto 15|right; exists (Owner 0), (Credential 0 here 0); simpl; auto].
     + apply s_got with (d := here) (o := Owner 0) (y := Enclave 0) (k := Tls 0); [simpl; auto 15|msg].
-  - exists (Receipt 0). split; [reflexivity|split; [|simpl; msg]].
-    eexists good, _, _, _. split; [|simpl; reflexivity].
+  - exists (Receipt 0), (evidence_nonce 0 0 (Client 0) (Nonce 0)). split; [reflexivity|].
+    split; [|split; [reflexivity|simpl; msg]]. eexists good, _, _. split; [|simpl; reflexivity].
     exists (Leaf 0); split; [simpl; msg|simpl; repeat split; intros; try discriminate; try msg].
 Qed.
 

@@ -18,49 +18,52 @@ Ltac inv H := inversion H; subst; clear H.
 (** * Receipts *)
 
 (** Whoever keeps evidence and receipt key holds the receipt key of an instance of the image. *)
-Theorem receipt_key_genuine tr receipt : c_user_data g = true -> reach tr ->
-  audited table careless g tr receipt -> exists i, receipt = Public (Receipt i).
+Theorem receipt_key_genuine tr receipt nonce : c_user_data g = true -> reach tr ->
+  audited table careless g tr receipt nonce -> exists h j i x n, receipt = Public (Receipt i) /\
+    nonce = evidence_nonce j i x n /\ In (Attest h j i x n) tr.
 Proof.
-  intros U R (m & pk & user & nonce & T & E). specialize (E U).
+  intros U R (m & pk & user & T & E). specialize (E U).
   destruct (genuine table careless g S tr _ _ _ _ (reach_kept _ _ _ S tr R) T)
-    as (h & j & i & x & n & _ & _ & V & _).
-  exists i. rewrite E in V. inv V. reflexivity.
+    as (h & j & i & x & n & A & _ & V & N).
+  exists h, j, i, x, n. rewrite E in V. inv V. auto.
 Qed.
 
-(** What a receipt is about happened: this provider of the table was asked this by an instance of
-    the image, and answered that; and where it names an owner, under a credential kept for that owner. *)
-Definition received tr i q d request answer under := table d = true /\
-  exists j x r, request = Hash r /\ answer = Hash (Answer j q) /\ In (Serve j i x q d r) tr /\
+(** What a receipt is about happened in session j: this provider of the table was asked this by an
+    instance of the image, and answered that; where it names an owner, under a credential kept for it. *)
+Definition received tr j i x q d request answer under := table d = true /\
+  exists r, request = Hash r /\ answer = Hash (Answer j q) /\ In (Serve j i x q d r) tr /\
     (under = unsealed_custody \/ exists o s, under = Public o /\ In (Use j i x q d o s) tr).
 
 (** Receipts cannot be forged: a third party that takes one, with archived evidence for the key,
-    has the word of an instance of the accepted image, as long as that one was not broken into. *)
-Theorem receipt_not_forged tr rk q d request answer under :
-  c_user_data g = true -> c_receipt g = true -> reach tr ->
-  receipt_accepted table careless g tr rk q d request answer under ->
-  exists i, rk = Public (Receipt i) /\
-    (In (Reveal i) tr \/ received tr i q d request answer under).
+    has the word of an instance of the accepted image, and on the very session that the evidence is
+    for, as long as that instance was not broken into. *)
+Theorem receipt_not_forged tr rk nonce q d request answer under :
+  c_user_data g = true -> c_receipt g = true -> c_receipt_session g = true -> reach tr ->
+  receipt_accepted table careless g tr rk nonce q d request answer under ->
+  exists j i x n, rk = Public (Receipt i) /\ nonce = evidence_nonce j i x n /\
+    (In (Reveal i) tr \/ received tr j i x q d request answer under).
 Proof.
-  intros U C R (k & -> & A & E). simpl in E. rewrite C in E.
-  destruct (receipt_key_genuine tr _ U R A) as (i & K). inv K. exists i. split; [reflexivity|].
+  intros U C W R (k & session & -> & A & E & F). specialize (E W) as ->. simpl in F. rewrite C in F.
+  destruct (receipt_key_genuine tr _ _ U R A) as (h & j & i & x & n & K & N & V). inv K.
+  exists j, i, x, n. split; [reflexivity|split; [reflexivity|]].
   pose proof (reach_kept _ _ _ S tr R) as K.
-  apply (known_open _ _ tr K), open_sign in E as [_ [E|E]]; [left; exact E|right]. inv E.
-  match goal with H : In (Receipted _ _ _ _ _ _ _) tr |- _ =>
-    apply (receipt_of _ _ tr K) in H as [V W] end.
-  pose proof (serve_of _ _ tr K _ _ _ _ _ _ V) as (_ & P & _). split; [exact P|].
-  exists j, x, r. auto.
+  apply (known_open _ _ tr K), open_sign in F as [_ [F|F]]; [left; exact F|right]. inv F.
+  match goal with H : In (Receipted _ _ _ _ _ _ _ _) tr |- _ =>
+    apply (receipt_of _ _ tr K) in H as (_ & Y & Z) end.
+  pose proof (serve_of _ _ tr K _ _ _ _ _ _ Y) as (_ & P & _). split; [exact P|]. eauto 6.
 Qed.
 
 (** A receipt that a client can hold against its own request is about the answer in its own session. *)
-Theorem receipt_of_own_request tr rk c q d o j i d' answer under :
-  c_user_data g = true -> c_receipt g = true -> reach tr ->
+Theorem receipt_of_own_request tr rk nonce c q d o j i d' answer under :
+  c_user_data g = true -> c_receipt g = true -> c_receipt_session g = true -> reach tr ->
   In (Release c q d o (Enclave j) (Tls i)) tr -> ~ caught tr j -> (forall i, ~ In (Reveal i) tr) ->
-  receipt_accepted table careless g tr rk q d' (Hash (Request c q)) answer under ->
+  receipt_accepted table careless g tr rk nonce q d' (Hash (Request c q)) answer under ->
   rk = Public (Receipt i) /\ d' = d /\ answer = Hash (Answer j q) /\
     In (Serve j i (Client c) q d (Request c q)) tr.
 Proof.
-  intros U C R L N NR A.
-  destruct (receipt_not_forged _ _ _ _ _ _ _ U C R A) as (i' & E & [V|(_ & j' & x & r & Q & T & V & _)]).
+  intros U C W R L N NR A.
+  destruct (receipt_not_forged _ _ _ _ _ _ _ _ U C W R A)
+    as (j' & i' & x & n & E & _ & [V|(_ & r & Q & T & V & _)]).
   - destruct (NR _ V).
   - inv Q. destruct (request_agreement table careless g S _ _ _ _ _ _ _ _ _ _ _ _ R L N V)
       as (-> & -> & -> & _ & -> & _). auto.
