@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use aegis_core::control::{Question, Received};
 use aegis_core::{Control, Event, Plan, exchange::not_dispatched};
-use aegis_wire::control::{Frame, Grant, Hello, ToEnclave, ToHost, Usage};
+use aegis_wire::control::{Deny, Frame, Grant, Hello, ToEnclave, ToHost, Usage};
 use aegis_wire::{VERSION, limits, session::legs::CONTROL_PORT, table::Table};
 use aws_lc_rs::rand;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::{sync::oneshot, time};
 
-use crate::{BootError, legs::Leg, legs::Legs};
+use crate::{BootError, legs::Leg, legs::Legs, number::Numbers};
 
 /// Pause before the control leg is dialled again.
 const REDIAL: Duration = Duration::from_millis(100);
@@ -23,7 +23,16 @@ type Answer = Result<Grant, Event<'static>>;
 
 pub(crate) struct Channel {
     hello: Hello,
+    numbers: Numbers,
     state: Mutex<State>,
+}
+
+/// A request by its count, which the books use, and by the number that host and client know.
+pub(crate) struct Name {
+    pub(crate) count: u64,
+    pub(crate) shown: u64,
+    /// The value of `aegis-request`.
+    pub(crate) text: String,
 }
 
 #[derive(Default)]
@@ -36,14 +45,26 @@ struct State {
 impl Channel {
     pub(crate) fn new(table: &Table) -> Result<Self, BootError> {
         let mut hello = Hello { version: VERSION, boot: [0; 16], table: table.digest };
-        rand::fill(&mut hello.boot).map_err(|_| "no random bytes can be had")?;
-        Ok(Self { hello, state: Mutex::default() })
+        let mut numbers = Numbers([0; 32]);
+        let filled = rand::fill(&mut hello.boot).and_then(|()| rand::fill(&mut numbers.0));
+        filled.map_err(|_| "no random bytes can be had")?;
+        Ok(Self { hello, numbers, state: Mutex::default() })
     }
 
-    /// A number for a new request, and the same as `aegis-request` writes it.
-    pub(crate) fn number(&self) -> (u64, String) {
-        let number = self.lock().books.number();
-        (number, format!("{:032x}-{number}", u128::from_be_bytes(self.hello.boot)))
+    /// The name of a new request.
+    pub(crate) fn name(&self) -> Name {
+        let count = self.lock().books.number();
+        let shown = self.numbers.shown(count);
+        Name {
+            count,
+            shown,
+            text: format!("{:032x}-{shown}", u128::from_be_bytes(self.hello.boot)),
+        }
+    }
+
+    /// This boot.
+    pub(crate) fn boot(&self) -> [u8; 16] {
+        self.hello.boot
     }
 
     /// Asks the host about an attempt. Dropping the future gives the request up; a grant that comes nevertheless is
@@ -85,10 +106,11 @@ impl Channel {
         let read = async {
             let mut buffer = Vec::with_capacity(limits::CONTROL_BYTES);
             while reader.read_buf(&mut buffer).await? > 0 {
-                while let Some((frame, len)) =
+                while let Some((mut frame, len)) =
                     ToEnclave::decode(&buffer).map_err(io::Error::other)?
                 {
                     buffer.drain(..len);
+                    self.count(&mut frame);
                     self.lock().receive(frame)?;
                 }
             }
@@ -97,6 +119,16 @@ impl Channel {
         tokio::select! {
             ended = write => ended,
             ended = read => ended,
+        }
+    }
+
+    /// Puts the books' count in the place of the number by which the host names a request.
+    fn count(&self, frame: &mut ToEnclave) {
+        match frame {
+            ToEnclave::Grant(Grant { request, .. }) | ToEnclave::Deny(Deny { request, .. }) => {
+                *request = self.numbers.count(*request);
+            }
+            ToEnclave::Ack(_) => {}
         }
     }
 
@@ -132,7 +164,8 @@ impl State {
     ) -> Option<Asked<'a>> {
         let (sender, answer) = oneshot::channel();
         self.frames.as_ref()?;
-        let frame = self.books.authorize(plan, session, question)?;
+        let mut frame = self.books.authorize(plan, session, question)?;
+        frame.request = channel.numbers.shown(frame.request);
         self.waiting.insert(question, sender);
         self.send(ToHost::Authorize(frame));
         Some(Asked { channel, question, answer })

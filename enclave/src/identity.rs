@@ -5,8 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ::aws_lc_rs::encoding::AsDer;
+use ::aws_lc_rs::rand::SystemRandom;
+use ::aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _};
 use aegis_nsm::{Attester, Claims};
 use aegis_wire::binding::{self, Exporter, Spki};
+use aegis_wire::receipt::{self, Statement};
 use aegis_wire::session::{self, Evidence, Opening};
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -16,10 +20,15 @@ use rustls::{time_provider::TimeProvider, version::TLS13};
 
 use crate::BootError;
 
+const NO_KEY: BootError = "no key pair can be made";
+
 pub(crate) struct Identity {
     pub(crate) server: Arc<ServerConfig>,
+    /// PCR0, 1 and 2 of this image.
+    pub(crate) measurement: [Vec<u8>; 3],
     spki: Vec<u8>,
-    receipt_key: KeyPair,
+    receipt_key: EcdsaKeyPair,
+    receipt_spki: Vec<u8>,
     attester: Box<dyn Attester>,
     clock: Mutex<Clock>,
 }
@@ -32,27 +41,40 @@ struct Clock {
 
 impl Identity {
     pub(crate) fn new(attester: Box<dyn Attester>) -> Result<Self, BootError> {
-        let make =
-            |algorithm| KeyPair::generate_for(algorithm).map_err(|_| "no key pair can be made");
-        let (key, receipt_key) =
-            (make(&rcgen::PKCS_ECDSA_P256_SHA256)?, make(&rcgen::PKCS_ECDSA_P384_SHA384)?);
-        let server = server_config(&key).ok_or("no key pair can be made")?;
-        let spki = key.subject_public_key_info();
+        let key = KeyPair::generate().ok().ok_or(NO_KEY)?;
+        let receipt_key = EcdsaKeyPair::generate(&signature::ECDSA_P384_SHA384_FIXED_SIGNING);
+        let receipt_key = receipt_key.ok().ok_or(NO_KEY)?;
+        let receipt_spki = receipt_key.public_key().as_der().ok().ok_or(NO_KEY)?.as_ref().to_vec();
+        let server = Arc::new(server_config(&key).ok_or(NO_KEY)?);
+        let (spki, measurement) = (key.subject_public_key_info(), Default::default());
         let clock = Mutex::new(Clock { evidence: Duration::ZERO, taken: Instant::now() });
-        let identity = Self { server: Arc::new(server), spki, receipt_key, attester, clock };
-        identity.attest(&[0; 48]).ok_or("the attester gives no evidence")?;
+        let mut identity =
+            Self { server, measurement, spki, receipt_key, receipt_spki, attester, clock };
+        let evidence = identity.attest(&[0; 48]).ok_or("the attester gives no evidence")?;
+        identity.measurement =
+            aegis_nsm::measurement(&evidence).ok_or("the evidence names no measurement")?;
         Ok(identity)
     }
 
-    /// Evidence bound to this key, that session and that question.
-    pub(crate) fn evidence(
-        &self,
-        opening: &[u8; Opening::LEN],
-        exporter: &Exporter,
-    ) -> Option<Vec<u8>> {
-        let document = self.attest(&binding::nonce(opening, Spki(&self.spki), exporter))?;
-        let receipt_key = self.receipt_key.subject_public_key_info();
+    /// Evidence bound to this key and to the session of this nonce.
+    pub(crate) fn evidence(&self, nonce: &[u8; 48]) -> Option<Vec<u8>> {
+        let (document, receipt_key) = (self.attest(nonce)?, self.receipt_spki.clone());
         Evidence { document, receipt_key }.encode().ok()
+    }
+
+    /// The nonce of the document for an opening on a session.
+    pub(crate) fn nonce(&self, opening: &[u8; Opening::LEN], exporter: &Exporter) -> [u8; 48] {
+        binding::nonce(opening, Spki(&self.spki), exporter)
+    }
+
+    /// A receipt: this statement at this time, signed.
+    pub(crate) fn sign(&self, statement: &mut Statement) -> Option<Vec<u8>> {
+        statement.measurement.clone_from(&self.measurement);
+        statement.time_ms = self.lock().now().as_millis().try_into().ok()?;
+        let payload = statement.encode();
+        let signature =
+            self.receipt_key.sign(&SystemRandom::new(), &receipt::to_be_signed(&payload)).ok()?;
+        Some(receipt::cose_sign1(&payload, signature.as_ref().try_into().ok()?))
     }
 
     /// Takes evidence for the clock when the latest is old.
@@ -64,7 +86,7 @@ impl Identity {
     }
 
     fn attest(&self, nonce: &[u8; 48]) -> Option<Vec<u8>> {
-        let user_data = binding::user_data(Spki(&self.receipt_key.subject_public_key_info()));
+        let user_data = binding::user_data(Spki(&self.receipt_spki));
         let claims = Claims { public_key: &self.spki, user_data: &user_data, nonce };
         let document = self.attester.attest(claims).ok()?;
         let evidence = Duration::from_millis(aegis_nsm::timestamp_ms(&document)?);

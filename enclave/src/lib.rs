@@ -3,14 +3,16 @@
 //! The way of a session: [`legs`] accepts it, [`session`] does the inner handshake and answers the
 //! opening with evidence from [`identity`], then serves HTTP; [`relay`] follows one request through
 //! `aegis_core::Exchange`, asking the host over [`channel`] and the provider over [`upstream`], with
-//! the request's body as [`outgoing`] keeps it.
+//! the request's body as [`outgoing`] keeps it; [`receipt`] writes down what went through.
 //!
 //! There is no log. What goes wrong ends in an error to the client and nowhere else.
 
 mod channel;
 mod identity;
 pub mod legs;
+mod number;
 mod outgoing;
+mod receipt;
 mod relay;
 mod session;
 mod upstream;
@@ -60,6 +62,8 @@ pub struct Enclave {
     upstreams: Semaphore,
     /// Bytes that the copies of request bodies may take together.
     copies: Semaphore,
+    /// Bytes that the receipts of all sessions may take together.
+    receipts: Semaphore,
 }
 
 impl Enclave {
@@ -69,8 +73,9 @@ impl Enclave {
         let identity = Arc::new(Identity::new(attester)?);
         let providers = Providers::new(table, &roots, &identity)?;
         let channel = Channel::new(table)?;
-        let [sessions, upstreams, copies] =
-            [limits::SESSIONS, limits::SESSIONS, limits::REPLAY_TOTAL_BYTES].map(Semaphore::new);
+        let [sessions, upstreams, copies, receipts] =
+            [limits::SESSIONS, limits::SESSIONS, limits::REPLAY_TOTAL_BYTES, limits::RECEIPT_BYTES]
+                .map(Semaphore::new);
         Ok(Box::leak(Box::new(Self {
             table,
             identity,
@@ -80,6 +85,7 @@ impl Enclave {
             sessions,
             upstreams,
             copies,
+            receipts,
         })))
     }
 

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::receipt::Passing;
+
 /// The body of one request.
 pub(crate) struct Outgoing(Arc<Mutex<State>>);
 
@@ -21,6 +23,8 @@ struct State {
     copy: Copy,
     /// The whole body, once an attempt was made again.
     whole: Bytes,
+    /// Where it is noted for a receipt.
+    noted: Option<Passing>,
 }
 
 #[derive(Default)]
@@ -31,8 +35,13 @@ struct Copy {
 
 impl Outgoing {
     /// A body, copied as it passes if there is room.
-    pub(crate) fn new(source: Incoming, room: Option<&'static Semaphore>) -> Self {
-        let state = State { source, room, copy: Copy::default(), whole: Bytes::new() };
+    pub(crate) fn new(
+        source: Incoming,
+        room: Option<&'static Semaphore>,
+        noted: Option<Passing>,
+    ) -> Self {
+        let state = State { source, room, copy: Copy::default(), whole: Bytes::new(), noted };
+        state.note(&[], false);
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -62,6 +71,12 @@ impl Drop for Outgoing {
 }
 
 impl State {
+    /// Whoever sends a body of known length may stop at its last byte.
+    fn note(&self, chunk: &[u8], ended: bool) {
+        let known = self.source.is_end_stream() || self.source.size_hint().exact() == Some(0);
+        self.noted.iter().for_each(|noted| noted.note(chunk, ended || known));
+    }
+
     fn keep(&mut self, chunk: &[u8]) {
         let fits = self.copy.bytes.len() + chunk.len() <= limits::REPLAY_BYTES;
         let Some(room) = self.room.filter(|_| fits) else { return self.forget() };
@@ -105,8 +120,9 @@ impl Body for Upload {
         }
         let mut state = lock(&self.state);
         let frame = ready!(Pin::new(&mut state.source).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| {
-            let chunk = frame?.into_data().unwrap_or_default();
+        let chunk = frame.transpose()?.map(|frame| frame.into_data().unwrap_or_default());
+        state.note(chunk.as_deref().unwrap_or_default(), chunk.is_none());
+        Poll::Ready(chunk.map(|chunk| {
             state.keep(&chunk);
             Ok(Frame::data(chunk))
         }))

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use aegis_core::head::{self, Field};
 use aegis_core::{Action, Event, Exchange, Plan, Refusal, plan};
+use aegis_wire::session::{Mode, RECEIPT_PATH};
 use aegis_wire::{control::Secret, limits, table::Envelope, table::Table};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -16,8 +17,8 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RET
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::{self, Sleep};
 
-use crate::Enclave;
 use crate::outgoing::{Outgoing, Upload};
+use crate::receipt::Draft;
 use crate::session::Session;
 use crate::upstream::Dialer;
 
@@ -31,7 +32,7 @@ pub(crate) async fn handle(
     session: Arc<Session>,
     request: Request<Incoming>,
 ) -> Result<Answer, Broken> {
-    let (number, name) = session.enclave.channel.number();
+    let name = session.enclave.channel.name();
     let (parts, body) = request.into_parts();
     let fields = fields(&parts.headers);
     let head = plan::Request {
@@ -41,24 +42,44 @@ pub(crate) async fn handle(
         fields: &fields,
     };
     let mut answer = match Plan::new(session.enclave.table, &head) {
-        Ok(plan) => run(&session, &plan, number, body).await?,
+        _ if plan::is_for_enclave(&head) => own(&session, &head),
+        Ok(plan) => {
+            let draft = plan.receipt.then(|| Draft::new(&session, &name, &head, &plan));
+            run(Live::new(&session, &plan, draft), &plan, name.count, body).await?
+        }
         Err((refusal, envelope)) => refuse(refusal, envelope, session.enclave.table),
     };
-    let name = HeaderValue::try_from(name).map_err(|_| Broken)?;
+    let name = HeaderValue::try_from(name.text).map_err(|_| Broken)?;
     answer.headers_mut().insert("aegis-request", name);
     Ok(answer)
 }
 
+/// What the enclave itself is asked: a receipt of this session.
+fn own(session: &Session, head: &plan::Request<'_>) -> Answer {
+    let name = head.path_and_query.strip_prefix(RECEIPT_PATH).filter(|_| head.method == "GET");
+    match name.map(|name| session.receipts.find(name)) {
+        Some(Some(receipt)) => {
+            let mut answer = Response::new(Either::Left(Full::from(receipt)));
+            let kind = HeaderValue::from_static("application/aegis-receipt+cose");
+            answer.headers_mut().insert(CONTENT_TYPE, kind);
+            answer
+        }
+        Some(None) => refuse(Refusal::UnknownReceipt, Envelope::OpenAi, session.enclave.table),
+        None => refuse(Refusal::UnknownEndpoint, Envelope::OpenAi, session.enclave.table),
+    }
+}
+
 /// Follows the exchange up to the head of the answer.
 async fn run(
-    session: &Session,
+    mut live: Live,
     plan: &Plan<'_>,
     number: u64,
     body: Incoming,
 ) -> Result<Answer, Broken> {
+    let session = live.session.clone();
     let enclave = session.enclave;
-    let body = Outgoing::new(body, plan.replayable().then_some(&enclave.copies));
-    let mut live = Live { enclave, exchange: Exchange::new(plan) };
+    let copies = plan.replayable().then_some(&enclave.copies);
+    let body = Outgoing::new(body, copies, live.draft.as_ref().map(Draft::sent));
     let mut answer = None;
     loop {
         let question = (number, live.exchange.attempt());
@@ -134,16 +155,28 @@ fn refuse(refusal: Refusal, envelope: Envelope, table: &Table) -> Answer {
 
 /// An exchange whose end, however it comes, is settled.
 struct Live {
-    enclave: &'static Enclave,
+    session: Arc<Session>,
     exchange: Exchange,
+    /// What a receipt will say, if one is wanted, until it is signed.
+    draft: Option<Draft>,
+    receipt: Option<Bytes>,
 }
 
 impl Live {
+    fn new(session: &Arc<Session>, plan: &Plan<'_>, draft: Option<Draft>) -> Self {
+        let (session, exchange) = (Arc::clone(session), Exchange::new(plan));
+        Self { session, exchange, draft, receipt: None }
+    }
+
     fn step(&mut self, event: Event<'_>) -> Action {
         let now_ms = START.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        let chunk = if let Event::Chunk(chunk) = event { chunk } else { &[] };
         let step = self.exchange.step(now_ms, event);
+        if let Some(draft) = self.draft.take_if(|draft| draft.note(&step, chunk)) {
+            self.receipt = draft.finish(&self.session);
+        }
         if let Some(usage) = step.settle {
-            self.enclave.channel.settle(usage);
+            self.session.enclave.channel.settle(usage);
         }
         step.action
     }
@@ -159,14 +192,17 @@ impl Live {
         self.step(Event::Head { status: status.as_u16(), content_type, content_encoding, held })
     }
 
-    fn relay(self, upstream: Response<Incoming>) -> Result<Answer, Broken> {
+    fn relay(mut self, upstream: Response<Incoming>) -> Result<Answer, Broken> {
         let (parts, body) = upstream.into_parts();
+        let fields = fields(&parts.headers);
+        if let Some(draft) = &mut self.draft {
+            draft.head(parts.status.as_u16(), &fields);
+        }
         let idle = Box::pin(time::sleep(limits::IDLE));
         let mut relay = Relay { body, live: self, idle, ended: false };
         relay.end_if_complete();
         let mut answer = Response::new(Either::Right(relay));
         *answer.status_mut() = parts.status;
-        let fields = fields(&parts.headers);
         fill(answer.headers_mut(), &head::response_fields(&fields)).ok_or(Broken)?;
         Ok(answer)
     }
@@ -202,8 +238,23 @@ impl Relay {
         }
         match self.live.step(event) {
             Action::Finish => None,
-            _ => Some(Err(Broken)),
+            _ => {
+                self.live.receipt = None;
+                Some(Err(Broken))
+            }
         }
+    }
+
+    /// After a clean end, the receipt. HTTP/1.1 has trailers only for those who ask; it is fetched.
+    fn trailers(&mut self) -> Option<Frame<Bytes>> {
+        let receipt = self.live.receipt.take().filter(|_| self.ended && self.is_http2())?;
+        let text: String = receipt.iter().map(|byte| format!("{byte:02x}")).collect();
+        let trailer = (HeaderName::from_static("aegis-receipt"), HeaderValue::try_from(text).ok()?);
+        Some(Frame::trailers(HeaderMap::from_iter([trailer])))
+    }
+
+    fn is_http2(&self) -> bool {
+        self.live.session.mode == Mode::Http2
     }
 }
 
@@ -217,6 +268,9 @@ impl Body for Relay {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
         loop {
+            if this.ended {
+                return Poll::Ready(this.trailers().map(Ok));
+            }
             let frame = match Pin::new(&mut this.body).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
@@ -227,7 +281,10 @@ impl Body for Relay {
             let chunk = match frame {
                 Some(Ok(frame)) => frame.into_data(),
                 Some(Err(_)) => return Poll::Ready(this.end(Event::Lost)),
-                None => return Poll::Ready(this.end(Event::End)),
+                None => {
+                    let end = this.end(Event::End);
+                    return Poll::Ready(end.or_else(|| this.trailers().map(Ok)));
+                }
             };
             // Trailers are not relayed (PROTOCOL.md, section 6).
             let Ok(chunk) = chunk else { continue };
@@ -242,7 +299,7 @@ impl Body for Relay {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended
+        self.ended && (self.live.receipt.is_none() || !self.is_http2())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -14,6 +14,7 @@ use tokio::time;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::legs::Leg;
+use crate::receipt::Receipts;
 use crate::upstream::{Upstreams, WINDOW};
 use crate::{Enclave, relay};
 
@@ -24,19 +25,22 @@ pub(crate) const STREAMS: u32 = 256;
 pub(crate) struct Session {
     pub(crate) enclave: &'static Enclave,
     pub(crate) number: u64,
+    pub(crate) mode: Mode,
+    /// The nonce of its evidence: no other session has it.
+    pub(crate) nonce: [u8; 48],
     pub(crate) upstreams: Upstreams,
+    pub(crate) receipts: Receipts,
 }
 
 /// Serves one leg to its end. Whatever fails before HTTP closes it without a word.
 pub(crate) async fn serve(enclave: &'static Enclave, leg: Leg) {
     let opened = time::timeout(limits::HANDSHAKE, open(enclave, leg)).await;
-    if let Ok(Some((number, mode, tls))) = opened {
-        let session = Arc::new(Session { enclave, number, upstreams: Upstreams::default() });
-        serve_http(session, mode, tls).await;
+    if let Ok(Some((session, tls))) = opened {
+        serve_http(Arc::new(session), tls).await;
     }
 }
 
-async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(u64, Mode, TlsStream<Leg>)> {
+async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(Session, TlsStream<Leg>)> {
     let mut preface = [0; Preface::LEN];
     leg.read_exact(&mut preface).await.ok()?;
     let Preface(number) = Preface::decode(&preface).ok()?;
@@ -50,16 +54,19 @@ async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(u64, Mode, Tls
     let opening = Opening::decode(&bytes).ok()?;
     let exporter =
         tls.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(&opening.nonce));
-    let exporter = Exporter(exporter.ok()?);
-    let evidence = move || enclave.identity.evidence(&bytes, &exporter);
+    let nonce = enclave.identity.nonce(&bytes, &Exporter(exporter.ok()?));
+    let evidence = move || enclave.identity.evidence(&nonce);
     let evidence = tokio::task::spawn_blocking(evidence).await.ok()?;
     tls.write_all(evidence.as_deref().unwrap_or(&Evidence::UNAVAILABLE)).await.ok()?;
     tls.flush().await.ok()?;
-    evidence.map(|_| (number, opening.mode, tls))
+    evidence?;
+    let (upstreams, receipts) = (Upstreams::default(), Receipts::default());
+    let mode = opening.mode;
+    Some((Session { enclave, number, mode, nonce, upstreams, receipts }, tls))
 }
 
-async fn serve_http(session: Arc<Session>, mode: Mode, tls: TlsStream<Leg>) {
-    let io = TokioIo::new(tls);
+async fn serve_http(session: Arc<Session>, tls: TlsStream<Leg>) {
+    let (io, mode) = (TokioIo::new(tls), session.mode);
     let service = service_fn(|request| relay::handle(session.clone(), request));
     let life = time::sleep(limits::SESSION);
     match mode {

@@ -19,11 +19,13 @@ const ROUTES: [&str; 4] = [
 ];
 
 /// Starts an agent that trusts exactly this enclave; its SDKs send the virtual key, and custody is
-/// the host's. The outer root is `outer.pem` in `folder`. Gives the address at which it listens.
+/// the host's. The outer root is `outer.pem` in `folder`. Gives the address at which it listens. `more` are
+/// further flags.
 pub async fn start(
     enclave: &Enclave,
     router: SocketAddr,
     folder: &Path,
+    more: &[&OsStr],
 ) -> io::Result<(Program, SocketAddr)> {
     let (accept, table) = (folder.join("accept.json"), folder.join("agent.table"));
     let measured = enclave.measurement();
@@ -50,6 +52,7 @@ pub async fn start(
     for route in ROUTES {
         arguments.extend(["--route".as_ref(), route.as_ref()] as [&OsStr; 2]);
     }
+    arguments.extend(more);
     let agent = Program::start(Binary::Aegis, &arguments)?;
     let find = |line: &str| line.strip_prefix("listening on http://")?.trim().parse().ok();
     let address = agent.line(find).await?;

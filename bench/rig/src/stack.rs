@@ -1,6 +1,7 @@
 //! The whole path with the shipped host: client, host and enclave as they are, the mock behind,
 //! and a recording wire on every leg.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -132,8 +133,13 @@ impl Stack {
     /// Starts an agent that trusts the enclave that runs now; its SDKs send the virtual key. Gives
     /// the address at which it listens.
     pub async fn start_agent(&self) -> io::Result<(Program, SocketAddr)> {
+        self.start_agent_with(&[]).await
+    }
+
+    /// The same with more flags.
+    pub async fn start_agent_with(&self, more: &[&OsStr]) -> io::Result<(Program, SocketAddr)> {
         let enclave = self.enclave.as_ref().ok_or_else(|| io::Error::other("no enclave"))?;
-        agent::start(enclave, self.front, self.folder.path()).await
+        agent::start(enclave, self.front, self.folder.path(), more).await
     }
 
     /// The lines of the ledger.

@@ -96,7 +96,7 @@ impl World {
     /// Starts an agent that trusts exactly this enclave and goes through the adversary. Gives the
     /// address at which it listens.
     pub async fn start_agent(&self) -> io::Result<(Program, SocketAddr)> {
-        agent::start(&self.enclave, self.hostile.address(), self.folder.path()).await
+        agent::start(&self.enclave, self.hostile.address(), self.folder.path(), &[]).await
     }
 
     /// A user who trusts something else.

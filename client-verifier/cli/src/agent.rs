@@ -13,6 +13,7 @@
 //! | [`keys`] | whose key opens the tunnel, and the custody |
 //! | [`relay`] | one request from end to end |
 //! | [`answer`] | the agent's own errors, in the provider's envelope |
+//! | [`keep`] | receipts: fetched, verified, written |
 //! | [`start`] | verification before the port opens |
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 pub mod answer;
 pub mod credential;
 pub mod door;
+pub mod keep;
 pub mod keys;
 pub mod listen;
 pub mod redirect;
@@ -33,6 +35,7 @@ pub mod start;
 
 use self::{
     door::Door,
+    keep::Folder,
     keys::Keys,
     listen::{Listener, Stream},
     routes::Routes,
@@ -51,6 +54,8 @@ pub struct Agent {
     pub routes: Routes,
     /// Under whose key.
     pub keys: Keys,
+    /// Where receipts are kept, if they are.
+    pub receipts: Option<Folder>,
 }
 
 impl Agent {

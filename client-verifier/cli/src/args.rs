@@ -67,6 +67,14 @@ document may be 300 s old. With --at the chain is judged at that second, and the
 is not checked unless --max-age is given. Without \
 --pcr a document that passes is genuine, and nothing is said about the program inside.";
 
+const RECEIPT: &str = "\
+Check a receipt with the evidence of its session, offline.
+
+A receipt is signed by a key that the attestation document of its session names. The document is judged by AWS's root as of \
+the time that it states, its measurement by the releases of --accept, and the receipt by document, client frame, TLS key \
+and exporter value of the session: all of it stands in the bundle. A receipt says what an enclave of that measurement sent to \
+and received from a server that proved to be the provider; give the bodies to have their digests compared.";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "aegis", version, about = ABOUT, after_help = EXIT_CODES)]
@@ -88,6 +96,41 @@ pub enum Command {
     /// Check an attestation document by hand
     #[command(long_about = VERIFY)]
     Verify(VerifyArgs),
+    /// Check receipts: what an enclave states about a request
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+}
+
+/// `aegis receipt`
+#[derive(Debug, Subcommand)]
+pub enum ReceiptCommand {
+    /// Check a receipt with the evidence of its session, offline
+    #[command(long_about = RECEIPT)]
+    Verify(ReceiptVerifyArgs),
+}
+
+/// `aegis receipt verify`
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct ReceiptVerifyArgs {
+    /// A file that aegis agent --receipts wrote
+    pub bundle: PathBuf,
+    /// Releases to accept: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
+    #[arg(long, value_name = "FILE")]
+    pub accept: PathBuf,
+    /// Accept evidence under this development root, and not under AWS's: whoever has its key can
+    /// make any receipt
+    #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
+    pub dangerous_development_root: Option<RootFingerprint>,
+    /// The request's body as it was sent; refused if the receipt is about another
+    #[arg(long, value_name = "FILE")]
+    pub request_body: Option<PathBuf>,
+    /// The answer's body as it came; refused if the receipt is about another
+    #[arg(long, value_name = "FILE")]
+    pub answer_body: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where release lists come from and whose word is taken.
@@ -147,6 +190,9 @@ pub struct AgentArgs {
     /// Which row of the table a prefix means, as openai=api.openai.com; may be repeated
     #[arg(long, value_name = "PREFIX=AUTHORITY")]
     pub route: Vec<String>,
+    /// Ask for a receipt of every request and keep it, with its evidence, in this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub receipts: Option<PathBuf>,
 }
 
 /// `aegis up`

@@ -6,6 +6,7 @@
 //! | [`agent`] | the loopback listener that passes requests on over verified sessions |
 //! | [`up`] | mock provider, host, enclave and agent together |
 //! | [`verify`] | one attestation document, looked at by hand |
+//! | [`receipt`] | receipts and their evidence, checked offline |
 //! | [`accept`] | the file of releases that a user names himself |
 //! | [`lists`] | signed release lists: trust file, state file |
 //! | [`failure`] | exit codes and last words |
@@ -15,6 +16,7 @@ pub mod agent;
 pub mod args;
 pub mod failure;
 pub mod lists;
+pub mod receipt;
 pub mod secret_file;
 pub mod up;
 pub mod verify;

@@ -4,9 +4,9 @@ use std::{io, process::ExitCode};
 
 use aegis::{
     agent,
-    args::{Cli, Command},
+    args::{Cli, Command, ReceiptCommand},
     failure::{Exit, Failure},
-    up, verify,
+    receipt, up, verify,
 };
 use clap::Parser;
 use tokio::runtime::Runtime;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Up(args) => on_runtime("warn", up::run(args)),
         Command::Agent(args) => on_runtime("info", agent::start::run(args)),
         Command::Verify(args) => verify::run(args),
+        Command::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

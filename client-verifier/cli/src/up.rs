@@ -247,6 +247,7 @@ fn agent(
         client: Client::new(config),
         routes: Routes::new(table, &overrides).map_err(Failure::usage)?,
         keys: Keys::FromSdk,
+        receipts: None,
     })
 }
 

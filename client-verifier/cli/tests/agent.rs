@@ -41,6 +41,7 @@ async fn agent(genuine: &Genuine, peer: &Peer) -> SocketAddr {
         client: peer.client(genuine.trust()),
         routes: Routes::new(PRODUCTION_TABLE, &[]).unwrap(),
         keys: Keys::FromSdk,
+        receipts: None,
     });
     tokio::spawn(agent.serve(listener, std::future::pending()));
     address

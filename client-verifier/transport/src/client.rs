@@ -81,7 +81,8 @@ impl Client {
         self.slot(key).session(|| self.connect(key)).await
     }
 
-    /// Sends a request for `https://AUTHORITY/PATH` of a provider, stating this custody.
+    /// Sends a request for `https://AUTHORITY/PATH` of a provider, stating this custody. The answer's
+    /// extensions hold the [`Arc<Session>`] that carried it, which is where its receipt is.
     pub async fn send<B>(
         &self,
         key: &VirtualKey,
@@ -101,15 +102,15 @@ impl Client {
         request.headers_mut().insert("aegis-custody", stated);
         let slot = self.slot(key);
         let session = slot.session(|| self.connect(key)).await?;
-        match session.dispatch(request).await {
-            Err(Unanswered { request: Some(request), .. }) => {
-                slot.forget(&session);
-                let session = slot.session(|| self.connect(key)).await?;
-                session.dispatch(request).await
-            }
-            answered => answered,
+        let (mut carrier, mut answered) = (Arc::clone(&session), session.dispatch(request).await);
+        if let Err(Unanswered { request: Some(request), .. }) = answered {
+            slot.forget(&session);
+            carrier = slot.session(|| self.connect(key)).await?;
+            answered = carrier.dispatch(request).await;
         }
-        .map_err(|unanswered| unanswered.error)
+        let mut answer = answered.map_err(|unanswered| unanswered.error)?;
+        answer.extensions_mut().insert(carrier);
+        Ok(answer)
     }
 
     fn slot(&self, key: &VirtualKey) -> Arc<Slot> {

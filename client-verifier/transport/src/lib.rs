@@ -31,6 +31,7 @@ mod gate;
 mod inner;
 mod key;
 mod once;
+mod receipt;
 mod releases;
 mod router;
 mod session;
@@ -44,6 +45,9 @@ pub use client::{Client, Config};
 pub use custody::Custodies;
 pub use error::{ConfigError, Error, Refusal};
 pub use key::VirtualKey;
+pub use receipt::{
+    ANSWER_CUT, Content, NO_ANSWER, REQUEST_CUT, Receipt, ReceiptError, Statement, Transcript,
+};
 pub use releases::{Followed, Releases, ReleasesError, Source};
 pub use router::{OuterRoots, Router};
 pub use session::{Attested, Session};

@@ -10,10 +10,14 @@ use std::{
 };
 
 use aegis_verifier::VerifiedEnclave;
-use aegis_wire::{limits, session::Mode};
+use aegis_wire::{
+    limits,
+    session::{ENCLAVE, Mode, RECEIPT_PATH},
+};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, Version, header};
 use http_body::Body;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
@@ -22,9 +26,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Mutex;
 
 use crate::{
-    Error,
+    Error, Receipt, ReceiptError, Transcript,
     gate::{Executor, Gate},
     once::OnceBody,
+    receipt,
     unverified::Inner,
 };
 
@@ -53,6 +58,7 @@ pub struct Session {
 pub struct Attested {
     enclave: VerifiedEnclave,
     release: u32,
+    transcript: Transcript,
 }
 
 enum Sender {
@@ -77,6 +83,11 @@ impl Attested {
     pub fn release(&self) -> u32 {
         self.release
     }
+
+    /// What the evidence is bound to, for whoever verifies a receipt later.
+    pub fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
 }
 
 impl Session {
@@ -85,13 +96,15 @@ impl Session {
         mode: Mode,
         enclave: VerifiedEnclave,
         release: u32,
+        transcript: Transcript,
     ) -> hyper::Result<Self> {
         let gate = Gate::default();
         let sender = match mode {
             Mode::Http1 => Sender::Http1(Mutex::new(http1(stream, gate.executor()).await?)),
             Mode::Http2 => Sender::Http2(http2(stream, gate.executor()).await?),
         };
-        Ok(Self { sender, attested: Attested { enclave, release }, gate, begun: Instant::now() })
+        let attested = Attested { enclave, release, transcript };
+        Ok(Self { sender, attested, gate, begun: Instant::now() })
     }
 
     /// What ends it from outside.
@@ -121,6 +134,26 @@ impl Session {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.dispatch(request.map(OnceBody::new)).await.map_err(|unanswered| unanswered.error)
+    }
+
+    /// Verifies a receipt of a request of this session, as a trailer (`aegis-receipt`, in hex) or
+    /// [`fetch_receipt`](Self::fetch_receipt) gave it.
+    pub fn verify_receipt(&self, receipt: &[u8]) -> Result<Receipt, ReceiptError> {
+        receipt::verify_on(self, receipt)
+    }
+
+    /// Asks for the receipt of a request of this session that was sent with `aegis-receipt: 1`, by the
+    /// value of `aegis-request` of its answer. `None` when the enclave holds none: the request is not
+    /// over, was denied, or ended more than 10 minutes ago. What comes is not verified yet.
+    pub async fn fetch_receipt(&self, request: &str) -> Result<Option<Bytes>, Error> {
+        let uri = format!("https://{ENCLAVE}{RECEIPT_PATH}{request}");
+        let request = Request::get(uri).body(Empty::new()).map_err(|_| Error::Address)?;
+        let answer = self.send(request).await?;
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let body = Limited::new(answer.into_body(), receipt::RECEIPT_BYTES).collect().await;
+        Ok(body.ok().map(|body| body.to_bytes()))
     }
 
     pub(crate) async fn dispatch(

@@ -8,16 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_releases::Accepted;
 use aegis_verifier::{
-    ChainMemory, Challenge, ImageMeasurement, MeasurementSet, Nonce, Pcr, Policy, PublicKey,
-    TrustAnchor, UnixTime, UserData, VerifiedEnclave, verify_remembering,
+    ArchivedEnclave, ChainMemory, Challenge, ImageMeasurement, MeasurementSet, Nonce, Pcr, Policy,
+    PublicKey, TrustAnchor, UnixTime, UserData, VerifiedEnclave, decode_without_verifying,
+    verify_archived, verify_remembering,
 };
-use aegis_wire::{
-    binding::{self, Exporter, Spki},
-    session::{Evidence, Opening},
-};
+use aegis_wire::binding::{self, Exporter, Spki};
 use http::HeaderValue;
 
-use crate::{Attested, ConfigError, Error};
+use crate::{Attested, ConfigError, Error, ReceiptError, Transcript};
 
 /// Most releases that a client names to the host (PROTOCOL.md, section 2).
 const RELEASES: usize = 16;
@@ -40,13 +38,6 @@ pub struct Trust {
     memory: Arc<Mutex<ChainMemory>>,
 }
 
-/// What both ends of one session know.
-pub(crate) struct Binding<'a> {
-    pub(crate) opening: &'a [u8; Opening::LEN],
-    pub(crate) spki: Spki<'a>,
-    pub(crate) exporter: Exporter,
-}
-
 /// Evidence as it was shown on a session, with what it must say to be that session's. Nothing is
 /// verified.
 #[derive(Debug, Clone)]
@@ -62,12 +53,13 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub(crate) fn new(evidence: Evidence, binding: &Binding<'_>) -> Self {
+    pub(crate) fn of(transcript: &Transcript) -> Self {
+        let Transcript { opening, spki, exporter, document, receipt_key } = transcript;
         Self {
-            nonce: binding::nonce(binding.opening, binding.spki, &binding.exporter),
-            public_key: binding.spki.0.to_vec(),
-            user_data: binding::user_data(Spki(&evidence.receipt_key)),
-            document: evidence.document,
+            nonce: binding::nonce(opening, Spki(spki), &Exporter(*exporter)),
+            public_key: spki.clone(),
+            user_data: binding::user_data(Spki(receipt_key)),
+            document: document.clone(),
         }
     }
 
@@ -172,6 +164,23 @@ impl Trust {
         verify_remembering(&shown.document, &self.policy, &challenge, now, &mut memory)
             .map_err(Error::Evidence)
     }
+
+    /// Judges the evidence of a session that is over, as of the time that the document states, and
+    /// names its release.
+    pub(crate) fn judge_archived(
+        &self,
+        transcript: &Transcript,
+    ) -> Result<(ArchivedEnclave, u32), ReceiptError> {
+        let shown = Shown::of(transcript);
+        let (document, challenge) = (&transcript.document, shown.challenge());
+        let stated = decode_without_verifying(document).map_err(ReceiptError::Evidence)?;
+        let at = stated.claims().timestamp();
+        let enclave = verify_archived(document, &self.policy, &challenge, at)
+            .map_err(ReceiptError::Evidence)?;
+        let set = enclave.accepted_set().ok_or(ReceiptError::Release)?;
+        let release = self.numbers.get(set).copied().ok_or(ReceiptError::Release)?;
+        Ok((enclave, release))
+    }
 }
 
 impl Release {
@@ -195,6 +204,7 @@ mod tests {
 
     use aegis_dev_attester::{AttestRequest, DevelopmentAttester};
     use aegis_verifier::{RootFingerprint, Step};
+    use aegis_wire::session::Opening;
 
     use super::*;
 
@@ -226,13 +236,12 @@ mod tests {
             nonce: Some(&vector("nonce")),
         };
         let document = attester.attest(&pcrs, &request, now_ms).unwrap();
-        let evidence = Evidence { document, receipt_key };
-        let opening = vector("opening-http2").try_into().unwrap();
+        let opening: [u8; Opening::LEN] = vector("opening-http2").try_into().unwrap();
         let exporter: [u8; 32] = vector("exporter").try_into().unwrap();
+        let transcript = Transcript { opening, spki, exporter, document, receipt_key };
         let judge = |opening: &[u8; Opening::LEN], exporter| {
-            let binding = Binding { opening, spki: Spki(&spki), exporter: Exporter(exporter) };
-            let shown = Shown::new(evidence.clone(), &binding);
-            trust.judge(&shown, UnixTime::from_millis(now_ms)).map(|_| ())
+            let shown = Transcript { opening: *opening, exporter, ..transcript.clone() };
+            trust.judge(&Shown::of(&shown), UnixTime::from_millis(now_ms)).map(|_| ())
         };
         judge(&opening, exporter).unwrap();
         let step = |verdict: Result<(), Error>| match verdict.unwrap_err() {

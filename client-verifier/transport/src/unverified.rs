@@ -2,7 +2,7 @@
 
 use aegis_verifier::UnixTime;
 use aegis_wire::{
-    binding::{EXPORTER_LABEL, Exporter, Spki},
+    binding::EXPORTER_LABEL,
     limits,
     session::{ALPN, Evidence, Mode, Opening},
 };
@@ -15,10 +15,10 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
-    Error, Session, Trust,
+    Error, Session, Transcript, Trust,
     error::Stage,
     inner,
-    trust::{Binding, Shown},
+    trust::Shown,
     tunnel::{Outer, ended},
 };
 
@@ -51,11 +51,11 @@ impl Unverified {
         trust: &Trust,
         now: impl FnOnce() -> UnixTime,
     ) -> Result<Session, Error> {
-        let shown = self.question(mode).await?;
-        let enclave = trust.judge(&shown, now())?;
+        let transcript = self.question(mode).await?;
+        let enclave = trust.judge(&Shown::of(&transcript), now())?;
         // A policy made by `Trust` accepts nothing but its own sets, so one of them matched.
         let release = trust.release(&enclave).ok_or(Error::NoEvidence)?;
-        Session::start(self.stream, mode, enclave, release)
+        Session::start(self.stream, mode, enclave, release, transcript)
             .await
             .map_err(|_| ended(self.place, Stage::Http))
     }
@@ -63,10 +63,10 @@ impl Unverified {
     /// Asks for evidence and ends the session: for whoever judges by a policy of his own, and sends
     /// nothing.
     pub async fn evidence(mut self, mode: Mode) -> Result<Shown, Error> {
-        self.question(mode).await
+        self.question(mode).await.map(|transcript| Shown::of(&transcript))
     }
 
-    async fn question(&mut self, mode: Mode) -> Result<Shown, Error> {
+    async fn question(&mut self, mode: Mode) -> Result<Transcript, Error> {
         let mut nonce = [0; 32];
         rand::fill(&mut nonce)
             .map_err(|_| Error::Handshake(rustls::Error::FailedToGetRandomBytes))?;
@@ -81,9 +81,9 @@ impl Unverified {
             .1
             .export_keying_material([0; 32], EXPORTER_LABEL, Some(&nonce))
             .map_err(Error::Handshake)?;
-        let binding =
-            Binding { opening: &opening, spki: Spki(&self.spki), exporter: Exporter(exporter) };
-        Ok(Shown::new(evidence, &binding))
+        let Self { spki, .. } = self;
+        let Evidence { document, receipt_key } = evidence;
+        Ok(Transcript { opening, spki: spki.clone(), exporter, document, receipt_key })
     }
 
     /// Reads exactly the answer: what follows it is HTTP.

@@ -32,6 +32,9 @@ const QUERY_CREDENTIALS: [&str; 4] = ["key", "api-key", "access_token", "oauth_t
 /// of the request line and head, so that they would serve another endpoint than the one judged.
 const OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 const QUERY_OVERRIDES: [&str; 2] = ["$httpmethod", "$httpheaders"];
+/// Fields of an answer in which providers name the request, the first that is there counts.
+const PROVIDER_IDS: [&str; 4] =
+    ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid"];
 /// WebSocket subprotocol that carries one.
 const PROTOCOL_CREDENTIAL: &[u8] = b"openai-insecure-api-key.";
 
@@ -62,6 +65,12 @@ pub fn request_fields<'a>(fields: &[Field<'a>], own: &[Credential]) -> Vec<Field
 /// The fields of an answer that go to the client.
 pub fn response_fields<'a>(fields: &[Field<'a>]) -> Vec<Field<'a>> {
     end_to_end(fields)
+}
+
+/// The provider's own name of a request, by which its support can be asked.
+pub fn provider_id<'a>(fields: &[Field<'a>]) -> Option<&'a [u8]> {
+    let id = PROVIDER_IDS.iter().find_map(|name| values(fields, name).next());
+    id.filter(|id| id.len() <= limits::PROVIDER_ID_BYTES)
 }
 
 /// Path and query with the credential parameters that `own` does not name taken out; every other

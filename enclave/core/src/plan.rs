@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use aegis_wire::control::{Authorize, Custody};
 use aegis_wire::limits;
+use aegis_wire::session::ENCLAVE;
 use aegis_wire::table::{Endpoint, Envelope, Provider, ProviderIndex, Table};
 
 use crate::head::{self, Field};
@@ -33,6 +34,8 @@ pub struct Plan<'r> {
     pub custody: Custody,
     /// Whether the host may learn the model's label.
     pub show_label: bool,
+    /// Whether the client wants a receipt.
+    pub receipt: bool,
     /// Where it goes, as host and table number it.
     pub index: ProviderIndex,
     target: Vec<u8>,
@@ -79,7 +82,9 @@ impl<'r> Plan<'r> {
             return Err(Refusal::CredentialMissing);
         }
         let show_label = !head::values(fields, "aegis-model").any(|value| value == b"hide");
-        Ok(Self { provider, endpoint, custody, show_label, index, target, fields: kept })
+        let receipt = head::values(fields, "aegis-receipt").any(|value| value == b"1");
+        let fields = kept;
+        Ok(Self { provider, endpoint, custody, show_label, receipt, index, target, fields })
     }
 
     /// The question for the host.
@@ -110,6 +115,12 @@ impl<'r> Plan<'r> {
         let form = self.provider.credentials.first().filter(|_| self.custody == Custody::Host)?;
         Some(head::credential_field(*form, credential))
     }
+}
+
+/// Whether a request is for the enclave itself (PROTOCOL.md, section 6.1).
+pub fn is_for_enclave(request: &Request<'_>) -> bool {
+    let name = named(request).unwrap_or_default();
+    name.strip_suffix(":443").unwrap_or(name).eq_ignore_ascii_case(ENCLAVE)
 }
 
 /// The one authority that a request names.

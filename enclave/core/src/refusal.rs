@@ -47,6 +47,8 @@ refusals! {{
     CustodyMissing = ("custody_missing", 400, "false");
     /// Client custody without a credential.
     CredentialMissing = ("credential_missing", 401, "false");
+    /// This session has no receipt of that request, or not any more.
+    UnknownReceipt = ("unknown_receipt", 404, "false");
     /// No control channel.
     HostUnavailable = ("host_unavailable", 503, "true");
     /// The host did not answer in time.

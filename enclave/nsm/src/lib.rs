@@ -64,3 +64,20 @@ pub fn timestamp_ms(document: &[u8]) -> Option<u64> {
     let at = document.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
     document.get(at..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
+
+/// PCR0, 1 and 2 of a document, which the signer writes ahead of the holder's fields as well.
+pub fn measurement(document: &[u8]) -> Option<[Vec<u8>; 3]> {
+    // CBOR: a text string of four bytes, then a map of at most 32 registers in ascending order.
+    const KEY: &[u8] = b"\x64pcrs";
+    let at = document.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    let mut rest = match document.get(at..)? {
+        [0xb8, _, rest @ ..] | [_, rest @ ..] => rest,
+        [] => return None,
+    };
+    let mut register = |index| {
+        let (register, more) = rest.strip_prefix(&[index, 0x58, 48])?.split_at_checked(48)?;
+        rest = more;
+        Some(register.to_vec())
+    };
+    Some([register(0)?, register(1)?, register(2)?])
+}

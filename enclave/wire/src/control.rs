@@ -48,7 +48,7 @@ payloads! {
     Authorize {
         /// The session number of the preface.
         session: u64,
-        /// Counts from 1 for each boot.
+        /// Of its own for each request of a boot, and telling nothing else; below 2^52.
         request: u64,
         /// Counts from 1 for each request.
         attempt: u8,

@@ -12,6 +12,7 @@ pub mod binding;
 mod codes;
 pub mod control;
 pub mod limits;
+pub mod receipt;
 pub mod session;
 pub mod table;
 

@@ -40,3 +40,11 @@ pub const HOST_ANSWER: Duration = Duration::from_secs(10);
 pub const IDLE: Duration = Duration::from_secs(15 * 60);
 /// Age at which evidence for the enclave's clock is taken anew (DESIGN 3.8).
 pub const EVIDENCE_AGE: Duration = Duration::from_secs(5 * 60);
+/// Time for which a receipt can be had again on its session.
+pub const RECEIPT_AGE: Duration = Duration::from_secs(10 * 60);
+/// Most receipts and bytes of receipts that a session holds: an SDK's parallel requests of a moment.
+pub const RECEIPTS: usize = 64;
+/// Most bytes of receipts that all sessions hold; beyond, a receipt comes as a trailer only.
+pub const RECEIPT_BYTES: usize = 64 * 1024 * 1024;
+/// Largest request identifier of a provider that a receipt repeats; longer ones are left out.
+pub const PROVIDER_ID_BYTES: usize = 256;

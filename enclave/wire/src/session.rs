@@ -8,6 +8,10 @@ use crate::{Malformed, VERSION, limits};
 pub const ALPN: &[u8] = b"aegis/1";
 /// Target of the client's CONNECT.
 pub const CONNECT_AUTHORITY: &str = "enclave.aegis:443";
+/// Authority of requests that are for the enclave itself.
+pub const ENCLAVE: &str = "enclave.aegis";
+/// Path, in front of a request's name, of its receipt.
+pub const RECEIPT_PATH: &str = "/aegis/receipt/";
 /// Every virtual key begins so; such a value is never forwarded to a provider.
 pub const VIRTUAL_KEY_PREFIX: &str = "aegis-vk-";
 

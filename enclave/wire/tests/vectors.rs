@@ -10,6 +10,7 @@ use aegis_wire::{
         Authorize, COUNTS, Class, Custody, Deny, DenyCode, Frame, Grant, Hello, Label, Secret,
         Source, ToEnclave, ToHost, Usage,
     },
+    receipt::{self, Content, Statement},
     session::{Egress, Evidence, Mode, Opening, Preface},
 };
 
@@ -160,4 +161,55 @@ fn bindings() {
     let exporter = Exporter(vectors["exporter"].clone().try_into().unwrap());
     let spki = Spki(&vectors["spki"]);
     assert_eq!(binding::nonce(&opening, spki, &exporter)[..], vectors["nonce"]);
+}
+
+fn statement() -> Statement {
+    let content = |kind: &str, encoding: &str, digest, bytes| Content {
+        kind: Some(kind.into()),
+        encoding: Some(encoding.into()),
+        digest: vec![digest; 32],
+        bytes,
+    };
+    let mut counts = [None; COUNTS];
+    (counts[0], counts[1], counts[6]) = (Some(11), Some(22), Some(0));
+    Statement {
+        measurement: [1, 2, 3].map(|byte| vec![byte; 48]),
+        session: vec![0x5e; 48],
+        boot: (0..16).collect(),
+        request: 70_000,
+        provider: "api.openai.com".into(),
+        method: "POST".into(),
+        target: "/v1/chat/completions?a=1".into(),
+        sent: content("application/json", "zstd", 0xa1, 300),
+        status: 200,
+        received: content("text/event-stream", "gzip", 0xb2, 5_000_000_000),
+        provider_id: Some(b"req_made_up".to_vec()),
+        custody: Custody::Host,
+        owner: Some(vec![0xc3; 32]),
+        attempts: 2,
+        source: Source::Provider,
+        counts,
+        label: Some("mock-1".into()),
+        time_ms: 1_795_000_000_123,
+        incomplete: 0,
+    }
+}
+
+#[test]
+fn receipts() {
+    let vectors = protocol();
+    let payload = statement().encode();
+    assert_eq!(payload, vectors["receipt-payload"]);
+    assert_eq!(receipt::to_be_signed(&payload), vectors["receipt-to-be-signed"]);
+    let signature = core::array::from_fn(|at| at as u8);
+    assert_eq!(receipt::cose_sign1(&payload, &signature), vectors["receipt"]);
+    let mut bare = statement();
+    for content in [&mut bare.sent, &mut bare.received] {
+        (content.kind, content.encoding) = (None, None);
+    }
+    (bare.provider_id, bare.owner, bare.label) = (None, None, None);
+    (bare.custody, bare.source, bare.counts) = (Custody::Client, Source::Aborted, [None; COUNTS]);
+    bare.status = 0;
+    bare.incomplete = receipt::REQUEST_CUT | receipt::ANSWER_CUT | receipt::NO_ANSWER;
+    assert_eq!(bare.encode(), vectors["receipt-bare-payload"]);
 }

@@ -32,7 +32,7 @@ pub(super) async fn run() -> io::Result<Verdict> {
         }
     });
     let folder = trial.world.folder();
-    let (_agent, address) = agent::start(&trial.world.enclave, plain, folder).await?;
+    let (_agent, address) = agent::start(&trial.world.enclave, plain, folder, &[]).await?;
     let base = Base { address, ..trial.base.clone() };
     let on_port = crate::agent::step(&base, super::PLAIN, &super::step()).await?;
     server.abort();

@@ -1,6 +1,9 @@
 //! Credentials: every form of any provider is recognised, the caller's never reaches a provider
 //! that it is not for, and a virtual key never reaches anybody.
 
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
 use aegis_client::Mode;
 use aegis_client::Session;
 use aegis_mock::DEFAULT_KEY;
@@ -214,8 +217,9 @@ async fn two_accounts_in_one_session_never_share_a_connection() {
     let keys = vec!["sk-made-up-account-1".to_owned(), "sk-made-up-account-2".to_owned()];
     let change = |config| MockConfig { keys, ..config };
     let world = World::with_mock(change).await.unwrap();
-    world.hostile.on_authorize(|ask, desk| {
-        let account = 1 + (ask.request % 2) as u32;
+    let asked = AtomicU32::new(0);
+    world.hostile.on_authorize(move |ask, desk| {
+        let account = 1 + (asked.fetch_add(1, Ordering::Relaxed) % 2);
         let credential = Secret(format!("sk-made-up-account-{account}").into_bytes());
         vec![hostile::grant_bytes(&Grant { account, credential, ..desk.honest(ask) })]
     });

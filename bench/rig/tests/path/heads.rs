@@ -148,9 +148,27 @@ async fn aegis_fields_of_a_provider_are_not_believed() {
     let request = chat("x").header("x-mock-behavior", "aegis-headers");
     let answer = exchange(&session, request.body(chat_body("say hi")).unwrap()).await.unwrap();
     let boot = hex::encode(world.hostile.wait_hello(1).await.unwrap().boot);
-    assert_eq!(answer.header("aegis-request"), Some(format!("{boot}-1").as_str()));
+    let asked = world.hostile.seen().iter().find_map(|seen| Some(seen.authorize()?.request));
+    let name = format!("{boot}-{}", asked.unwrap());
+    assert_eq!(answer.header("aegis-request"), Some(name.as_str()));
     let ours = answer.headers.keys().filter(|name| name.as_str().starts_with("aegis-"));
     assert_eq!(ours.collect::<Vec<_>>(), ["aegis-request"], "{:?}", answer.headers);
+}
+
+/// A count would tell a tenant how many requests all the others made between two of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn request_numbers_do_not_count() {
+    let world = World::start().await.unwrap();
+    let session = world.user().unwrap().session(Mode::Http2).await.unwrap();
+    for _ in 0..20 {
+        exchange(&session, chat("x").body(chat_body("say hi")).unwrap()).await.unwrap();
+    }
+    let seen = world.hostile.seen();
+    let numbers: Vec<u64> = seen.iter().filter_map(|s| Some(s.authorize()?.request)).collect();
+    assert_eq!(numbers.len(), 20);
+    assert!(numbers.iter().all(|number| *number < 1 << 52));
+    assert!(numbers.windows(2).all(|pair| pair[0].abs_diff(pair[1]) > 1 << 16), "{numbers:?}");
+    assert!(!numbers.is_sorted(), "{numbers:?}");
 }
 
 /// What the provider says when asked without Aegis is what the client gets.

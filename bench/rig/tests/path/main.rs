@@ -14,6 +14,7 @@ mod frames;
 mod heads;
 mod ledger;
 mod raw_heads;
+mod receipt;
 mod restart;
 mod retry;
 mod session_leg;

@@ -1,6 +1,8 @@
 //! One request from end to end.
 
-use aegis_client::{Custody, Incoming};
+use std::sync::Arc;
+
+use aegis_client::{Custody, Session};
 use aegis_wire::table::Envelope;
 use bytes::Bytes;
 use http::{
@@ -14,13 +16,14 @@ use super::{
     answer::Own,
     credential,
     door::Door,
+    keep::{Folder, Kept},
     keys::Admitted,
     redirect,
     routes::{Route, Routes},
 };
 
 /// The provider's bytes as they arrive, or an error of the agent's own.
-pub type Answer = Response<Either<Incoming, Full<Bytes>>>;
+pub type Answer = Response<Either<Kept, Full<Bytes>>>;
 
 /// Headers that belong to one hop, named by `connection` or not.
 const HOP: [&str; 7] = [
@@ -80,7 +83,10 @@ impl Agent {
             .keys
             .admit(custodies, &found)
             .map_err(|denied| Own::new(StatusCode::UNAUTHORIZED, "key_refused", denied))?;
-        let request = outgoing(request, route, rest, custody)?;
+        let mut request = outgoing(request, route, rest, custody)?;
+        if self.receipts.is_some() {
+            Folder::ask(request.headers_mut());
+        }
         let sent = self.client.send(&key, custody, request).await;
         let mut response = sent.map_err(|error| Own::of(&error))?;
         tracing::info!(
@@ -94,7 +100,13 @@ impl Agent {
         redirect::rewrite(response.headers_mut(), &self.routes, route, here)
             .map_err(|astray| Own::new(StatusCode::BAD_GATEWAY, "redirect_refused", astray))?;
         *response.version_mut() = Version::HTTP_11;
-        Ok(response.map(Either::Left))
+        let session = response.extensions_mut().remove::<Arc<Session>>();
+        let (head, body) = response.into_parts();
+        let body = match (&self.receipts, session) {
+            (Some(folder), Some(session)) => Kept::keeping(body, folder, session, &head.headers),
+            _ => Kept::passing(body),
+        };
+        Ok(Response::from_parts(head, Either::Left(body)))
     }
 }
 

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Agent,
+    keep::Folder,
     keys::{Keys, LOCAL_TOKEN_PREFIX, LocalToken},
     listen::Listener,
     routes::{PRODUCTION_TABLE, Route, Routes},
@@ -90,6 +91,7 @@ struct Plan {
     custodies: Custodies,
     routes: Routes,
     keys: Keys,
+    receipts: Option<Folder>,
     accepting: Accepting,
 }
 
@@ -123,7 +125,8 @@ impl Plan {
         };
         let routes = Routes::new(&table, &args.route).map_err(Failure::usage)?;
         let keys = keys(args, custodies)?;
-        Ok(Self { router, anchor, custodies, routes, keys, accepting })
+        let receipts = args.receipts.as_deref().map(receipts).transpose()?;
+        Ok(Self { router, anchor, custodies, routes, keys, receipts, accepting })
     }
 
     /// What is believed at the start; with a list, as soon as the router can be reached.
@@ -145,9 +148,9 @@ impl Plan {
     }
 
     fn agent(self, trust: Trust) -> Agent {
-        let Self { router, custodies, routes, keys, .. } = self;
+        let Self { router, custodies, routes, keys, receipts, .. } = self;
         let client = Client::new(Config { router, trust, custodies });
-        Agent { client, routes, keys }
+        Agent { client, routes, keys, receipts }
     }
 }
 
@@ -252,6 +255,14 @@ pub fn base_url(route: &Route, origin: &str) -> String {
         _ => "base URL ",
     };
     format!("{name}{origin}{}", route.base_path())
+}
+
+fn receipts(path: &Path) -> Result<Folder, Failure> {
+    if path.is_dir() {
+        return Ok(Folder(path.to_owned()));
+    }
+    let path = path.display();
+    Err(Failure::environment(format!("--receipts {path} is no folder; make it, or name another")))
 }
 
 fn keys(args: &AgentArgs, custodies: Custodies) -> Result<Keys, Failure> {
