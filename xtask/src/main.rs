@@ -62,9 +62,9 @@ enum Command {
     },
     /// Check the models and hold the shipped machines against them
     ///
-    /// Starts formal/run, which installs coq, spass and eprover from Debian and says so. Arguments
-    /// (proofs, horn, code, defects) choose stages. Last line: `N claims proved, M attacks shown, K
-    /// defects caught of K`.
+    /// Starts formal/run, which installs what is missing of coq, ocaml-findlib, spass, eprover,
+    /// valgrind and patch from Debian, and says so. Arguments (proofs, horn, code, secrets, defects)
+    /// choose stages. Last line: `N claims proved, M attacks shown, K defects caught of K`.
     #[command(disable_help_flag = true)]
     Formal {
         /// Arguments of formal/run

@@ -62,7 +62,7 @@ fn relay(
     let mut exchange = Exchange::new(&plan);
     assert_eq!(exchange.step(0, Event::Granted(1)).action, Action::Send);
     let (content_type, content_encoding) = (body.content_type, body.content_encoding);
-    let head = Event::Head { status: 200, content_type, content_encoding };
+    let head = Event::Head { status: 200, content_type, content_encoding, held: false };
     assert_eq!(exchange.step(1, head).action, Action::RelayHead);
     let mut relayed = Vec::with_capacity(body.bytes.len());
     for chunk in body.bytes.chunks(cut) {
