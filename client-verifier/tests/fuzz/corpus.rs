@@ -1,6 +1,6 @@
 //! Every kept input, and seeded changes of each, through the body it was kept for.
 //!
-//! `AEGIS_FUZZ_CHANGES` is how many changes of each input, 8 by default.
+//! `AEGIS_FUZZ_CHANGES` is how many changes of each input, 2 by default.
 
 use std::env;
 use std::fs;
@@ -35,7 +35,7 @@ impl Numbers {
 
 fn run(target: &str) {
     let (_, body) = bodies::TARGETS.iter().find(|(name, _)| *name == target).unwrap();
-    let changes: usize = env::var("AEGIS_FUZZ_CHANGES").map_or(8, |text| text.parse().unwrap());
+    let changes: usize = env::var("AEGIS_FUZZ_CHANGES").map_or(2, |text| text.parse().unwrap());
     let inputs = inputs(target);
     assert!(!inputs.is_empty(), "the corpus is kept");
     let mut numbers = Numbers(0x00ae_0915_f022_0001);
