@@ -9,6 +9,7 @@ use ::aws_lc_rs::encoding::AsDer;
 use ::aws_lc_rs::rand::SystemRandom;
 use ::aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _};
 use aegis_nsm::{Attester, Claims};
+use aegis_wire::account;
 use aegis_wire::binding::{self, Exporter, Spki};
 use aegis_wire::receipt::{self, Statement};
 use aegis_wire::session::{self, Evidence, Opening};
@@ -60,6 +61,16 @@ impl Identity {
     pub(crate) fn evidence(&self, nonce: &[u8; 48]) -> Option<Vec<u8>> {
         let (document, receipt_key) = (self.attest(nonce)?, self.receipt_spki.clone());
         Evidence { document, receipt_key }.encode().ok()
+    }
+
+    /// How a sealed account names this enclave.
+    pub(crate) fn name(&self) -> [u8; 32] {
+        account::enclave(&self.spki)
+    }
+
+    /// Seconds since 1970 by the enclave's clock.
+    pub(crate) fn now_s(&self) -> u64 {
+        self.lock().now().as_secs()
     }
 
     /// The nonce of the document for an opening on a session.

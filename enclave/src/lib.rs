@@ -7,6 +7,7 @@
 //!
 //! There is no log. What goes wrong ends in an error to the client and nowhere else.
 
+mod account;
 mod channel;
 mod identity;
 pub mod legs;
@@ -18,9 +19,10 @@ mod session;
 mod upstream;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aegis_core::Accounts;
 use aegis_nsm::Attester;
 use aegis_wire::{limits, table::Table};
 use rustls::RootCertStore;
@@ -64,6 +66,7 @@ pub struct Enclave {
     copies: Semaphore,
     /// Bytes that the receipts of all sessions may take together.
     receipts: Semaphore,
+    accounts: Mutex<Accounts>,
 }
 
 impl Enclave {
@@ -86,6 +89,7 @@ impl Enclave {
             upstreams,
             copies,
             receipts,
+            accounts: Mutex::default(),
         })))
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use aegis_core::head::{self, Field};
 use aegis_core::{Action, Plan, exchange::Step, plan};
+use aegis_wire::control::Custody;
 use aegis_wire::limits;
 use aegis_wire::receipt::{ANSWER_CUT, Content, NO_ANSWER, REQUEST_CUT, Statement};
 use aws_lc_rs::digest;
@@ -63,6 +64,7 @@ impl Draft {
                 .unwrap_or_default(),
             sent: Content { kind, encoding, ..Content::default() },
             custody: plan.custody,
+            owner: (plan.custody == Custody::Sealed).then(|| plan.owner.to_vec()),
             ..Statement::default()
         };
         let (sent, received) = (Passing::default(), Hashed::default());

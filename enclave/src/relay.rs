@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use aegis_core::head::{self, Field};
 use aegis_core::{Action, Event, Exchange, Plan, Refusal, plan};
-use aegis_wire::session::{Mode, RECEIPT_PATH};
-use aegis_wire::{control::Secret, limits, table::Envelope, table::Table};
+use aegis_wire::session::{ACCOUNT_PATH, Mode, RECEIPT_PATH};
+use aegis_wire::{limits, table::Envelope, table::Table};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -41,8 +41,9 @@ pub(crate) async fn handle(
         path_and_query: parts.uri.path_and_query().map_or("", |target| target.as_str()),
         fields: &fields,
     };
-    let mut answer = match Plan::new(session.enclave.table, &head) {
-        _ if plan::is_for_enclave(&head) => own(&session, &head),
+    let planned = Plan::new(session.enclave.table, &head);
+    let mut answer = match planned.and_then(|plan| session.enclave.choose_owner(plan)) {
+        _ if plan::is_for_enclave(&head) => own(&session, &head, body).await,
         Ok(plan) => {
             let draft = plan.receipt.then(|| Draft::new(&session, &name, &head, &plan));
             run(Live::new(&session, &plan, draft), &plan, name.count, body).await?
@@ -54,8 +55,14 @@ pub(crate) async fn handle(
     Ok(answer)
 }
 
-/// What the enclave itself is asked: a receipt of this session.
-fn own(session: &Session, head: &plan::Request<'_>) -> Answer {
+/// What the enclave itself is asked: to take a sealed account, or for a receipt of this session.
+async fn own(session: &Session, head: &plan::Request<'_>, body: Incoming) -> Answer {
+    if (head.method, head.path_and_query) == ("PUT", ACCOUNT_PATH) {
+        return match session.enclave.provision(body).await {
+            Ok(()) => Response::new(Either::Left(Full::default())),
+            Err(refusal) => refuse(refusal, Envelope::OpenAi, session.enclave.table),
+        };
+    }
     let name = head.path_and_query.strip_prefix(RECEIPT_PATH).filter(|_| head.method == "GET");
     match name.map(|name| session.receipts.find(name)) {
         Some(Some(receipt)) => {
@@ -80,16 +87,25 @@ async fn run(
     let enclave = session.enclave;
     let copies = plan.replayable().then_some(&enclave.copies);
     let body = Outgoing::new(body, copies, live.draft.as_ref().map(Draft::sent));
-    let mut answer = None;
+    let (mut answer, mut missing) = (None, false);
     loop {
         let question = (number, live.exchange.attempt());
         let asked = enclave.channel.ask(plan, session.number, question).await;
         let (event, account, credential) = match asked {
-            Ok(grant) => (Event::Granted(grant.grant), grant.account, grant.credential),
-            Err(event) => (event, 0, Secret::default()),
+            Ok(grant) => {
+                (Event::Granted(grant.grant), grant.account, enclave.credential(plan, grant))
+            }
+            Err(event) => (event, 0, None),
         };
         let mut action = live.step(event);
         if action == Action::Send {
+            missing = credential.is_none();
+        }
+        if action == Action::Send && missing {
+            // The host chose an account that is not here: no byte leaves, as without a connection.
+            action = live.step(Event::Unreachable { held: body.held(false) });
+        } else if action == Action::Send {
+            let credential = credential.unwrap_or_default();
             let dialer = Dialer { enclave, provider: plan.index };
             let request = upstream_request(plan, &credential, body.upload()).ok_or(Broken)?;
             action = match session.upstreams.send(dialer, account, request, &body).await {
@@ -99,6 +115,9 @@ async fn run(
         }
         match action {
             Action::Retry => {}
+            Action::Answer(Refusal::UpstreamUnreachable) if missing => {
+                return Ok(refuse(Refusal::AccountMissing, plan.provider.envelope, enclave.table));
+            }
             Action::Answer(refusal) => {
                 return Ok(refuse(refusal, plan.provider.envelope, enclave.table));
             }

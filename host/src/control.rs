@@ -284,6 +284,6 @@ impl Channel<'_> {
 fn credential_for(custody: Custody, account: Option<&Account>) -> Secret {
     match (custody, account) {
         (Custody::Host, Some(account)) => Secret(account.credential.expose().to_vec()),
-        (Custody::Host, None) | (Custody::Client, _) => Secret::default(),
+        (Custody::Host, None) | (Custody::Client | Custody::Sealed, _) => Secret::default(),
     }
 }

@@ -67,8 +67,10 @@ impl Policy {
         }
         let account = match asked.custody {
             Custody::Client => None,
-            Custody::Host => {
-                let chosen = self.accounts.choose(asked.provider, &holder.tenant, asked.attempt);
+            Custody::Host | Custody::Sealed => {
+                let owner = (asked.custody == Custody::Sealed).then_some(asked.owner);
+                let (tenant, attempt) = (&holder.tenant, asked.attempt);
+                let chosen = self.accounts.choose(asked.provider, owner, tenant, attempt);
                 Some(chosen.ok_or(DenyCode::Account)?)
             }
         };
@@ -154,12 +156,12 @@ mod tests {
     }
 
     fn asked(provider: u16, class: Class, custody: Custody) -> Authorize {
-        Authorize { session: 7, request: 1, attempt: 1, provider, class, custody }
+        Authorize { session: 7, request: 1, attempt: 1, provider, class, custody, owner: [0; 32] }
     }
 
     fn policy(key: Key, custodies: &[Custody]) -> Policy {
         let credential = Secret::new("sk-made-up".into());
-        let account = Account { number: 4, provider: 0, credential };
+        let account = Account { number: 4, provider: 0, credential, owner: None };
         let (keys, accounts) = (Keys(vec![key]), Accounts(vec![account]));
         Policy::new(keys, accounts, custodies.into(), Instant::now())
     }

@@ -99,6 +99,73 @@ pub enum Command {
     /// Check receipts: what an enclave states about a request
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Seal your own provider account to a verified enclave
+    #[command(subcommand)]
+    Account(AccountCommand),
+}
+
+/// `aegis account`
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Make an owner's key, if there is none, and print how its owner is named
+    #[command(after_help = EXIT_CODES)]
+    Key {
+        /// Where the key is kept
+        file: PathBuf,
+    },
+    /// Verify the enclave behind a router and give it the account, once
+    Seal(AccountSealArgs),
+    /// Do so again whenever the enclave is another, and before the record ends
+    Serve(AccountServeArgs),
+}
+
+/// `aegis account seal`
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct AccountSealArgs {
+    /// Where the router is, https://NAME[:PORT]
+    #[arg(long, value_name = "URL")]
+    pub router: String,
+    /// Judge the router's certificate by the authorities in this PEM file
+    #[arg(long, value_name = "PEM")]
+    pub router_ca: Option<PathBuf>,
+    /// Releases to entrust the account to: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
+    #[arg(long, value_name = "FILE")]
+    pub accept: PathBuf,
+    /// Accept evidence under this development root, and not under AWS's: whoever has its key can
+    /// read the credential
+    #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
+    pub dangerous_development_root: Option<RootFingerprint>,
+    /// A virtual key of the router, in a private file
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+    /// The owner's key, in a private file
+    #[arg(long, value_name = "FILE")]
+    pub owner_key: PathBuf,
+    /// Authority of the provider, as in the provider table: api.openai.com
+    #[arg(long, value_name = "AUTHORITY")]
+    pub provider: String,
+    /// The number by which the router's operator schedules the account
+    #[arg(long, value_name = "N")]
+    pub number: u32,
+    /// What the provider wants to see, in a private file
+    #[arg(long, value_name = "FILE")]
+    pub credential_file: PathBuf,
+    /// For how many days the enclave may use it
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=365))]
+    pub days: u16,
+}
+
+/// `aegis account serve`
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct AccountServeArgs {
+    /// What is sealed, and where.
+    #[command(flatten)]
+    pub seal: AccountSealArgs,
+    /// How often to look whether the enclave is another
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub every: u64,
 }
 
 /// `aegis receipt`
@@ -171,10 +238,13 @@ pub struct AgentArgs {
     /// read everything
     #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
     pub dangerous_development_root: Option<RootFingerprint>,
-    /// Whose provider key is used: client (yours, end to end) or host (the operator's accounts);
-    /// may be given twice
-    #[arg(long, value_name = "client|host", value_parser = custody, default_value = "client")]
+    /// Whose provider key is used: client (yours, end to end), sealed (an owner's whom you name) or
+    /// host (the operator's accounts); may be repeated
+    #[arg(long, value_name = "client|sealed|host", value_parser = custody, default_value = "client")]
     pub custody: Vec<Custody>,
+    /// An owner whose sealed accounts are accepted, as aegis account key prints it; may be repeated
+    #[arg(long, value_name = "HASH", value_parser = owner)]
+    pub owner: Vec<OwnerHash>,
     /// The agent holds the virtual key, in this private file
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
@@ -259,13 +329,24 @@ fn octets(text: &str) -> Result<Octets, String> {
     hex::decode(text).map(Octets).map_err(|e| format!("it is not hexadecimal: {e}"))
 }
 
+/// An owner by the hash of its key.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnerHash(pub [u8; 32]);
+
+fn owner(text: &str) -> Result<OwnerHash, String> {
+    let mut owner = [0; 32];
+    hex::decode_to_slice(text, &mut owner)
+        .map_err(|_| "an owner is named by the 64 hexadecimal digits of aegis account key")?;
+    Ok(OwnerHash(owner))
+}
+
 fn fingerprint(text: &str) -> Result<RootFingerprint, String> {
     RootFingerprint::from_hex(text)
         .ok_or_else(|| "a root is named by the 64 hexadecimal digits of its SHA-256".to_owned())
 }
 
 fn custody(text: &str) -> Result<Custody, String> {
-    Custody::from_word(text).ok_or_else(|| "a custody is client or host".to_owned())
+    Custody::from_word(text).ok_or_else(|| "a custody is client, sealed or host".to_owned())
 }
 
 fn register(text: &str) -> Result<(PcrIndex, Pcr), String> {

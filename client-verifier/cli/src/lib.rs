@@ -6,12 +6,14 @@
 //! | [`agent`] | the loopback listener that passes requests on over verified sessions |
 //! | [`up`] | mock provider, host, enclave and agent together |
 //! | [`verify`] | one attestation document, looked at by hand |
+//! | [`account`] | an account owner's side of custody *sealed* |
 //! | [`receipt`] | receipts and their evidence, checked offline |
 //! | [`accept`] | the file of releases that a user names himself |
 //! | [`lists`] | signed release lists: trust file, state file |
 //! | [`failure`] | exit codes and last words |
 
 pub mod accept;
+pub mod account;
 pub mod agent;
 pub mod args;
 pub mod failure;

@@ -3,8 +3,8 @@
 use std::{io, process::ExitCode};
 
 use aegis::{
-    agent,
-    args::{Cli, Command, ReceiptCommand},
+    account, agent,
+    args::{AccountCommand, Cli, Command, ReceiptCommand},
     failure::{Exit, Failure},
     receipt, up, verify,
 };
@@ -18,6 +18,9 @@ fn main() -> ExitCode {
         Command::Up(args) => on_runtime("warn", up::run(args)),
         Command::Agent(args) => on_runtime("info", agent::start::run(args)),
         Command::Verify(args) => verify::run(args),
+        Command::Account(AccountCommand::Key { file }) => account::key(file),
+        Command::Account(AccountCommand::Seal(args)) => on_runtime("warn", account::seal(args)),
+        Command::Account(AccountCommand::Serve(args)) => on_runtime("warn", account::serve(args)),
         Command::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(args),
     };
     match done {

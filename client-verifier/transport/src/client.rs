@@ -13,7 +13,7 @@ use std::{
 use aegis_verifier::UnixTime;
 use aegis_wire::{control::Custody, session::Mode};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -98,7 +98,7 @@ impl Client {
         }
         self.belief.now().0.is_usable(now())?;
         let mut request = request.map(OnceBody::new);
-        let stated = HeaderValue::from_static(custody.word());
+        let stated = self.custodies.stated(custody);
         request.headers_mut().insert("aegis-custody", stated);
         let slot = self.slot(key);
         let session = slot.session(|| self.connect(key)).await?;

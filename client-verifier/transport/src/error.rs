@@ -42,6 +42,11 @@ pub enum ConfigError {
     /// No custody is accepted.
     #[error("no custody is accepted, so no request could be sent; accept client or host")]
     NoCustody,
+    /// The owners of sealed accounts.
+    #[error(
+        "custody sealed and {0} owners do not go together; accept sealed with 1 to 4 owners, each by the hash that aegis account key prints"
+    )]
+    Owners(usize),
     /// The number of accepted releases.
     #[error("{0} releases are accepted; accept at least 1 and at most 16")]
     Releases(usize),
@@ -144,6 +149,9 @@ pub enum Error {
     /// The caller asked for a custody that its own policy does not accept.
     #[error("custody {word} is not accepted by this client; accept it by name or use another", word = .0.word())]
     Custody(Custody),
+    /// The enclave does not take a sealed account.
+    #[error("the enclave did not take the sealed account ({0}); seal it again for this enclave")]
+    Account(String),
     /// A request that names no provider by `https://AUTHORITY/PATH`.
     #[error("the request's address is not https://AUTHORITY/PATH; use the provider's own address")]
     Address,

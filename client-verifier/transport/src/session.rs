@@ -12,12 +12,12 @@ use std::{
 use aegis_verifier::VerifiedEnclave;
 use aegis_wire::{
     limits,
-    session::{ENCLAVE, Mode, RECEIPT_PATH},
+    session::{ACCOUNT_PATH, ENCLAVE, Mode, RECEIPT_PATH},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, Version, header};
 use http_body::Body;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
@@ -154,6 +154,18 @@ impl Session {
         }
         let body = Limited::new(answer.into_body(), receipt::RECEIPT_BYTES).collect().await;
         Ok(body.ok().map(|body| body.to_bytes()))
+    }
+
+    /// Gives a sealed account to the enclave of this session (PROTOCOL.md, section 8).
+    pub async fn provision(&self, sealed: Vec<u8>) -> Result<(), Error> {
+        let uri = format!("https://{ENCLAVE}{ACCOUNT_PATH}");
+        let request = Request::put(uri).body(Full::new(Bytes::from(sealed)));
+        let answer = self.send(request.map_err(|_| Error::Address)?).await?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let code = answer.headers().get("aegis-error").and_then(|code| code.to_str().ok());
+        Err(Error::Account(code.unwrap_or("no reason given").to_owned()))
     }
 
     pub(crate) async fn dispatch(

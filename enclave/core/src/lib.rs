@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+pub mod accounts;
 pub mod control;
 pub mod exchange;
 pub mod head;
@@ -28,6 +29,7 @@ pub mod meter;
 pub mod plan;
 pub mod refusal;
 
+pub use accounts::Accounts;
 pub use control::Control;
 pub use exchange::{Action, Event, Exchange};
 pub use plan::Plan;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use aegis_wire::account::Owner;
 use aegis_wire::control::{Authorize, Custody};
 use aegis_wire::limits;
 use aegis_wire::session::ENCLAVE;
@@ -32,6 +33,10 @@ pub struct Plan<'r> {
     pub endpoint: &'static Endpoint,
     /// Whose credential it takes.
     pub custody: Custody,
+    /// In custody *sealed*, whose accounts the client accepts, in its order.
+    pub owners: Vec<Owner>,
+    /// The one of them who is asked; zero in other custodies.
+    pub owner: Owner,
     /// Whether the host may learn the model's label.
     pub show_label: bool,
     /// Whether the client wants a receipt.
@@ -68,13 +73,13 @@ impl<'r> Plan<'r> {
         }
         let path = path_and_query.split('?').next().unwrap_or_default();
         let endpoint = provider.endpoint(method, path).ok_or(Refusal::UnknownEndpoint)?;
-        let custody = custody(fields)?;
+        let (custody, owners) = custody(fields)?;
         if endpoint.account_scoped && custody != Custody::Client {
             return Err(Refusal::AccountScoped);
         }
         let own = match custody {
             Custody::Client => provider.credentials,
-            Custody::Host => &[],
+            Custody::Host | Custody::Sealed => &[],
         };
         let kept = head::request_fields(fields, own);
         let target = head::target(path_and_query, own);
@@ -83,15 +88,26 @@ impl<'r> Plan<'r> {
         }
         let show_label = !head::values(fields, "aegis-model").any(|value| value == b"hide");
         let receipt = head::values(fields, "aegis-receipt").any(|value| value == b"1");
-        let fields = kept;
-        Ok(Self { provider, endpoint, custody, show_label, receipt, index, target, fields })
+        let (owner, fields) = (Owner::default(), kept);
+        Ok(Self {
+            provider,
+            endpoint,
+            custody,
+            owners,
+            owner,
+            show_label,
+            receipt,
+            index,
+            target,
+            fields,
+        })
     }
 
     /// The question for the host.
     pub fn authorize(&self, session: u64, request: u64, attempt: u8) -> Authorize {
-        let Self { endpoint, custody, index, .. } = self;
+        let Self { endpoint, custody, owner, index, .. } = *self;
         let (provider, class) = (index.0, endpoint.class);
-        Authorize { session, request, attempt, provider, class, custody: *custody }
+        Authorize { session, request, attempt, provider, class, custody, owner }
     }
 
     /// Whether a failed attempt may be made again (DESIGN 3.9): never with the caller's own
@@ -110,9 +126,9 @@ impl<'r> Plan<'r> {
         &self.fields
     }
 
-    /// The one field that is added, from the grant's credential; none in client custody.
+    /// The one field that is added, with the account's credential; none in client custody.
     pub fn credential(&self, credential: &[u8]) -> Option<(&'static str, Vec<u8>)> {
-        let form = self.provider.credentials.first().filter(|_| self.custody == Custody::Host)?;
+        let form = self.provider.credentials.first().filter(|_| self.custody != Custody::Client)?;
         Some(head::credential_field(*form, credential))
     }
 }
@@ -138,10 +154,26 @@ fn named<'a>(request: &Request<'a>) -> Result<&'a str, Refusal> {
     }
 }
 
-/// The custody stated; exactly once.
-fn custody(fields: &[Field<'_>]) -> Result<Custody, Refusal> {
+/// The custody stated, exactly once; *sealed* with one to four owners, and no other with any.
+fn custody(fields: &[Field<'_>]) -> Result<(Custody, Vec<Owner>), Refusal> {
     let mut stated = head::values(fields, "aegis-custody");
-    let word = stated.next().filter(|_| stated.next().is_none());
-    let word = word.and_then(|word| str::from_utf8(word).ok());
-    word.and_then(Custody::from_word).ok_or(Refusal::CustodyMissing)
+    let text = stated.next().filter(|_| stated.next().is_none());
+    let mut words = text.and_then(|text| str::from_utf8(text).ok()).unwrap_or_default().split(' ');
+    let custody = words.next().and_then(Custody::from_word);
+    let owners: Option<Vec<_>> = words.map(owner).collect();
+    let (custody, owners) = custody.zip(owners).ok_or(Refusal::CustodyMissing)?;
+    let count = if custody == Custody::Sealed { 1..=limits::OWNERS } else { 0..=0 };
+    if count.contains(&owners.len()) { Ok((custody, owners)) } else { Err(Refusal::CustodyMissing) }
+}
+
+/// An owner in 64 lower-case hexadecimal digits.
+fn owner(word: &str) -> Option<Owner> {
+    let mut owner = Owner::default();
+    for (byte, pair) in owner.iter_mut().zip(word.as_bytes().chunks_exact(2)) {
+        let digit = |at: usize| (pair[at] as char).to_digit(16);
+        // Two hex digits are at most 255.
+        *byte = (digit(0)? * 16 + digit(1)?) as u8;
+    }
+    let lower = !word.bytes().any(|byte| byte.is_ascii_uppercase());
+    (lower && word.len() == 64 && owner != Owner::default()).then_some(owner)
 }

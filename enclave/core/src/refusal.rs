@@ -47,6 +47,12 @@ refusals! {{
     CustodyMissing = ("custody_missing", 400, "false");
     /// Client custody without a credential.
     CredentialMissing = ("credential_missing", 401, "false");
+    /// The record of a sealed account that is not for this enclave, not its owner's, or expired.
+    AccountRefused = ("account_refused", 403, "false");
+    /// No room for another sealed account.
+    AccountsFull = ("accounts_full", 503, "true");
+    /// No account here of an owner whom the client accepts.
+    AccountMissing = ("account_missing", 503, "true");
     /// This session has no receipt of that request, or not any more.
     UnknownReceipt = ("unknown_receipt", 404, "false");
     /// No control channel.

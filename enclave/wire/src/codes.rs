@@ -71,6 +71,8 @@ codes! {
         Client = 1, "client";
         /// The operator's, handed over in the grant.
         Host = 2, "host";
+        /// An account owner's, which the owner sealed to this enclave.
+        Sealed = 3, "sealed";
     }
 }
 

@@ -32,6 +32,7 @@ macro_rules! payloads {
         }
     )*};
 }
+pub(crate) use payloads;
 
 payloads! {
     /// First frame of a channel.
@@ -58,7 +59,10 @@ payloads! {
         class: Class,
         /// The custody the client stated.
         custody: Custody,
-    } if |ask| is_attempt(ask.attempt);
+        /// Whose sealed account is wanted, by the hash of the owner's key; zero in other custodies.
+        owner: [u8; 32],
+    } if |ask| is_attempt(ask.attempt)
+        && (ask.owner == [0; 32]) == (ask.custody != Custody::Sealed);
 
     /// The end of one grant.
     Usage {
@@ -93,7 +97,7 @@ payloads! {
         /// The account's credential; there in host custody only.
         credential: Secret,
     } if |grant| is_attempt(grant.attempt) && grant.grant != 0
-        && grant.credential.is_empty() == (grant.custody == Custody::Client);
+        && grant.credential.is_empty() == (grant.custody != Custody::Host);
 
     /// Refuses one attempt.
     Deny {
@@ -160,10 +164,8 @@ pub trait Frame: Sized {
 
     /// Kind, length and payload.
     fn encode(mut self) -> Result<Vec<u8>, Malformed> {
-        let mut wire = Wire::Write(Vec::new());
         let (kind, payload) = self.payload();
-        payload.visit(&mut wire)?;
-        let Wire::Write(bytes) = wire else { return Err(Malformed("frame")) };
+        let bytes = encode(payload)?;
         let len = u16::try_from(bytes.len()).map_err(|_| Malformed("frame length"))?;
         Ok([&[kind], &len.to_be_bytes()[..], &bytes].concat())
     }
@@ -177,13 +179,23 @@ pub trait Frame: Sized {
             return Err(Malformed("frame length"));
         }
         let Some(payload) = rest.get(..len) else { return Ok(None) };
-        let mut wire = Wire::Read(payload);
-        frame.payload().1.visit(&mut wire)?;
-        match wire {
-            Wire::Read([]) => Ok(Some((frame, HEAD + len))),
-            _ => Err(Malformed("frame length")),
-        }
+        decode(frame.payload().1, payload)?;
+        Ok(Some((frame, HEAD + len)))
     }
+}
+
+/// What the fields hold.
+pub(crate) fn encode(fields: &mut dyn Field) -> Result<Vec<u8>, Malformed> {
+    let mut wire = Wire::Write(Vec::new());
+    fields.visit(&mut wire)?;
+    if let Wire::Write(bytes) = wire { Ok(bytes) } else { Err(Malformed("frame")) }
+}
+
+/// Sets the fields to what `bytes` say, which must end where they do.
+pub(crate) fn decode(fields: &mut dyn Field, bytes: &[u8]) -> Result<(), Malformed> {
+    let mut wire = Wire::Read(bytes);
+    fields.visit(&mut wire)?;
+    if let Wire::Read([]) = wire { Ok(()) } else { Err(Malformed("frame length")) }
 }
 
 /// One pass over the fields of a frame.

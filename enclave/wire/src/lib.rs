@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod account;
 pub mod binding;
 mod codes;
 pub mod control;

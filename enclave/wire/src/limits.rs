@@ -48,3 +48,9 @@ pub const RECEIPTS: usize = 64;
 pub const RECEIPT_BYTES: usize = 64 * 1024 * 1024;
 /// Largest request identifier of a provider that a receipt repeats; longer ones are left out.
 pub const PROVIDER_ID_BYTES: usize = 256;
+/// Most sealed accounts in memory: a few for each of a thousand owners.
+pub const ACCOUNTS: usize = 4096;
+/// Largest record of a sealed account with its signature.
+pub const ACCOUNT_BYTES: usize = 256 + CREDENTIAL_BYTES;
+/// Most owners whose accounts a request accepts.
+pub const OWNERS: usize = 4;

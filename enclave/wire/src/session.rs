@@ -12,6 +12,8 @@ pub const CONNECT_AUTHORITY: &str = "enclave.aegis:443";
 pub const ENCLAVE: &str = "enclave.aegis";
 /// Path, in front of a request's name, of its receipt.
 pub const RECEIPT_PATH: &str = "/aegis/receipt/";
+/// Path to which an owner puts a sealed account.
+pub const ACCOUNT_PATH: &str = "/aegis/account";
 /// Every virtual key begins so; such a value is never forwarded to a provider.
 pub const VIRTUAL_KEY_PREFIX: &str = "aegis-vk-";
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use aegis_wire::{
     Malformed,
+    account::{self, Account},
     binding::{self, Exporter, Spki},
     control::{
         Authorize, COUNTS, Class, Custody, Deny, DenyCode, Frame, Grant, Hello, Label, Secret,
@@ -49,6 +50,19 @@ fn frames_to_the_host() {
             provider: 3,
             class: Class::Generate,
             custody: Custody::Host,
+            owner: [0; 32],
+        }),
+    );
+    round_trip(
+        "authorize-sealed",
+        ToHost::Authorize(Authorize {
+            session: 7,
+            request: 2,
+            attempt: 2,
+            provider: 3,
+            class: Class::Generate,
+            custody: Custody::Sealed,
+            owner: [0xc3; 32],
         }),
     );
     let mut counts = [None; COUNTS];
@@ -86,6 +100,7 @@ fn frames_to_the_enclave() {
         ToEnclave::Grant(Grant { request, attempt: 1, grant, account, custody, credential })
     };
     round_trip("grant-host", grant(1, 9, 4, Custody::Host, b"sk-made-up"));
+    round_trip("grant-sealed", grant(4, 11, 5, Custody::Sealed, b""));
     round_trip("grant-client", grant(2, 10, 0, Custody::Client, b""));
     let (code, retry_after_s) = (DenyCode::Rate, 30);
     round_trip("deny", ToEnclave::Deny(Deny { request: 3, attempt: 1, code, retry_after_s }));
@@ -212,4 +227,27 @@ fn receipts() {
     bare.status = 0;
     bare.incomplete = receipt::REQUEST_CUT | receipt::ANSWER_CUT | receipt::NO_ANSWER;
     assert_eq!(bare.encode(), vectors["receipt-bare-payload"]);
+}
+
+#[test]
+fn sealed_accounts() {
+    let vectors = protocol();
+    let account = Account {
+        key: vectors["account-key"].clone().try_into().unwrap(),
+        provider: Label::new(b"api.openai.com"),
+        number: 5,
+        expires_s: 1_795_000_000,
+        enclave: account::enclave(&vectors["spki"]),
+        credential: Secret(b"sk-made-up-sealed".to_vec()),
+    };
+    assert_eq!(account.owner()[..], vectors["account-owner"]);
+    assert_eq!(account.to_be_signed().unwrap(), vectors["account-to-be-signed"]);
+    let (read, signature) = Account::unsealed(&vectors["account"]).unwrap();
+    assert_eq!(read, account);
+    assert_eq!(account.sealed(&signature).unwrap(), vectors["account"]);
+    let good = &vectors["account"];
+    for len in 0..good.len() {
+        assert!(Account::unsealed(&good[..len]).is_err(), "cut to {len}");
+    }
+    assert!(Account::unsealed(&[good, &b"\0"[..]].concat()).is_err());
 }

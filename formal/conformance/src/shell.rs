@@ -64,8 +64,9 @@ fn fields(custody: Custody, shown: bool) -> &'static [Field<'static>] {
     match (custody, shown) {
         (Custody::Client, true) => &[CLIENT, OWN],
         (Custody::Client, false) => &[CLIENT, OWN, HIDE],
-        (Custody::Host, true) => &[HOST],
-        (Custody::Host, false) => &[HOST, HIDE],
+        // The model's custody of the host stands for *sealed* too: only the credential's origin differs.
+        (Custody::Host | Custody::Sealed, true) => &[HOST],
+        (Custody::Host | Custody::Sealed, false) => &[HOST, HIDE],
     }
 }
 
@@ -172,7 +173,7 @@ impl Shell {
         *asking = asked.as_ref().map(|_| None);
         match asked {
             None => self.happens(now, request, Event::HostLost, ""),
-            Some(Authorize { session, request, attempt, provider, class, custody }) => {
+            Some(Authorize { session, request, attempt, provider, class, custody, owner: _ }) => {
                 let (class, custody) = (class as u8, custody as u8);
                 vec![format!(
                     "authorize {session} {request} {attempt} {provider} {class} {custody}"
@@ -299,7 +300,7 @@ fn grant(words: &mut Words<'_>) -> ToEnclave {
     let (request, attempt, grant) = (words.number(), words.number(), words.number());
     let custody = custody(words.number());
     let credential = match custody {
-        Custody::Client => Secret::default(),
+        Custody::Client | Custody::Sealed => Secret::default(),
         Custody::Host => Secret(b"sk-made-up".to_vec()),
     };
     ToEnclave::Grant(Grant { request, attempt, grant, account: 1, custody, credential })

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, path::Path};
 
 use aegis_wire::{
+    account::Owner,
     control::{Class, Custody},
     limits,
     session::VIRTUAL_KEY_PREFIX,
@@ -44,7 +45,7 @@ pub(super) fn custodies(words: Option<Vec<String>>) -> Result<Vec<Custody>, Conf
     let Some(words) = words else {
         return Ok(Custody::ALL.into());
     };
-    let next = "write \"client\", \"host\" or both";
+    let next = "write some of \"client\", \"sealed\", \"host\"";
     if words.is_empty() {
         return Err(ConfigError::entry("custodies", "it names none, so nothing is served", next));
     }
@@ -147,13 +148,36 @@ pub(super) fn accounts(
             let reason = "its number is given twice";
             return Err(ConfigError::entry(entry, reason, "give each account its own"));
         }
+        let (number, owner) = (account.number.get(), owner(&entry, &account)?);
         accounts.push(Account {
-            number: account.number.get(),
+            number,
             provider: index_of(&entry, &account.provider, providers)?,
-            credential: credential(&entry, account, folder)?,
+            credential: match owner {
+                Some(_) => Secret::new(String::new()),
+                None => credential(&entry, account, folder)?,
+            },
+            owner,
         });
     }
     Ok(Accounts(accounts))
+}
+
+/// Who sealed the account; then the operator has no credential of it.
+fn owner(entry: &str, account: &file::Account) -> Result<Option<Owner>, ConfigError> {
+    let Some(text) = &account.owner else { return Ok(None) };
+    let credential = account.credential.is_some()
+        || account.credential_env.is_some()
+        || account.credential_file.is_some();
+    if credential {
+        let reason = "it has an owner and a credential";
+        return Err(ConfigError::entry(entry, reason, "keep one: an owner seals the credential"));
+    }
+    let mut owner = Owner::default();
+    hex::decode_to_slice(text, &mut owner).map_err(|_| {
+        let next = "write what aegis account key prints";
+        ConfigError::entry(entry, "its owner is not 64 hexadecimal digits", next)
+    })?;
+    Ok(Some(owner))
 }
 
 fn credential(entry: &str, account: file::Account, folder: &Path) -> Result<Secret, ConfigError> {

@@ -67,6 +67,7 @@ pub(super) struct Account {
     pub(super) credential_env: Option<String>,
     pub(super) credential_file: Option<PathBuf>,
     pub(super) credential: Option<Credential>,
+    pub(super) owner: Option<String>,
 }
 
 #[derive(Deserialize)]

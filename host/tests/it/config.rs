@@ -135,8 +135,8 @@ fn words_of_lists_are_checked() {
     setup.key = "requests_per_minute = 0".into();
     error(&setup, "listen", "listen");
     setup.key = String::new();
-    setup.head = "custodies = [\"sealed\"]".into();
-    assert!(error(&setup, "listen", "listen").contains("`sealed`"));
+    setup.head = "custodies = [\"lent\"]".into();
+    assert!(error(&setup, "listen", "listen").contains("`lent`"));
     setup.head = "custodies = []".into();
     assert!(error(&setup, "listen", "listen").contains("\"client\", \"host\" or both"));
     setup.head = String::new();

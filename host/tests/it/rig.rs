@@ -319,6 +319,7 @@ pub(crate) fn authorize(session: u64, request: u64) -> Authorize {
         provider: 0,
         class: Class::Generate,
         custody: Custody::Host,
+        owner: [0; 32],
     }
 }
 

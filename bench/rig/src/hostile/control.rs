@@ -54,7 +54,7 @@ impl Desk {
     /// The grant that an honest host would give, to be changed.
     pub fn honest(&self, ask: &Authorize) -> Grant {
         let credential = match ask.custody {
-            Custody::Client => Vec::new(),
+            Custody::Client | Custody::Sealed => Vec::new(),
             Custody::Host => self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         Grant {

@@ -17,5 +17,6 @@ mod raw_heads;
 mod receipt;
 mod restart;
 mod retry;
+mod sealed;
 mod session_leg;
 mod verbatim;

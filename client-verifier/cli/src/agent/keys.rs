@@ -1,7 +1,7 @@
 //! Whose key opens the tunnel, and which custody a request is sent in.
 //!
-//! * The agent holds no key: what the SDK sends as its API key is the virtual key. Custody *host*.
-//! * The agent holds the key: an SDK that sends the local token is served in custody *host*; one
+//! * The agent holds no key: what the SDK sends as its API key is the virtual key. Custody *sealed* or *host*.
+//! * The agent holds the key: an SDK that sends the local token is served in custody *sealed* or *host*; one
 //!   that sends a provider's own key is served in custody *client*, if these are accepted.
 //!
 //! No virtual key and no local token is ever passed on.
@@ -86,7 +86,7 @@ impl Keys {
         found: &[Zeroizing<Vec<u8>>],
     ) -> Result<Admitted, Denied> {
         match self {
-            Self::FromSdk => from_sdk(found),
+            Self::FromSdk => from_sdk(custodies, found),
             Self::Held { key, token } => held(token.as_ref(), custodies, found).map(|custody| {
                 let key = key.clone();
                 Admitted { key, custody }
@@ -95,7 +95,7 @@ impl Keys {
     }
 }
 
-fn from_sdk(found: &[Zeroizing<Vec<u8>>]) -> Result<Admitted, Denied> {
+fn from_sdk(custodies: Custodies, found: &[Zeroizing<Vec<u8>>]) -> Result<Admitted, Denied> {
     let mut keys = found.iter().filter(|given| is_virtual(given));
     let first = keys.next().ok_or(Denied::NeedsVirtualKey)?;
     if keys.any(|other| other != first) {
@@ -104,7 +104,8 @@ fn from_sdk(found: &[Zeroizing<Vec<u8>>]) -> Result<Admitted, Denied> {
     let text = str::from_utf8(first).map_err(|_| Denied::NeedsVirtualKey)?;
     Ok(Admitted {
         key: VirtualKey::new(text).map_err(|_| Denied::NeedsVirtualKey)?,
-        custody: Custody::Host,
+        // The client refuses what its policy does not accept.
+        custody: custodies.without_key().unwrap_or(Custody::Host),
     })
 }
 
@@ -113,11 +114,12 @@ fn held(
     custodies: Custodies,
     found: &[Zeroizing<Vec<u8>>],
 ) -> Result<Custody, Denied> {
-    let token = token.filter(|_| custodies.accepts(Custody::Host));
+    let without_key = custodies.without_key();
+    let token = token.zip(without_key);
     let virtual_key = found.iter().any(|given| is_virtual(given));
-    if let Some(token) = token {
+    if let Some((token, custody)) = token {
         if !virtual_key && found.iter().any(|given| token.equals(given)) {
-            return Ok(Custody::Host);
+            return Ok(custody);
         }
         if virtual_key || !custodies.accepts(Custody::Client) || found.is_empty() {
             return Err(Denied::NeedsToken(token.path.clone()));

@@ -125,7 +125,7 @@ fn outgoing<B>(
 ) -> Result<Request<B>, Own> {
     let rest = match custody {
         Custody::Client => rest.to_owned(),
-        Custody::Host => credential::strip_query(rest),
+        Custody::Host | Custody::Sealed => credential::strip_query(rest),
     };
     let slash = if rest.starts_with('/') { "" } else { "/" };
     let uri = Uri::builder()
@@ -146,7 +146,7 @@ fn outgoing<B>(
     for name in OURS {
         headers.remove(name);
     }
-    if custody == Custody::Host {
+    if custody != Custody::Client {
         credential::strip_headers(headers);
     }
     credential::mark_sensitive(headers);

@@ -106,7 +106,8 @@ enum Accepting {
 impl Plan {
     /// Everything that the command line and its files say.
     fn of(args: &AgentArgs) -> Result<Self, Failure> {
-        let custodies = Custodies::new(&args.custody)?;
+        let owners: Vec<_> = args.owner.iter().map(|owner| owner.0).collect();
+        let custodies = Custodies::with_owners(&args.custody, &owners)?;
         let table = match &args.table {
             Some(path) => fs::read_to_string(path).map_err(|e| {
                 let path = path.display();
@@ -231,9 +232,7 @@ fn banner(agent: &Agent, listener: &Listener) -> String {
     }
     let custodies = agent.client.custodies();
     text += match &agent.keys {
-        Keys::FromSdk => {
-            "API key for the SDKs: the router's virtual key, aegis-vk-... (custody host)\n"
-        }
+        Keys::FromSdk => "API key for the SDKs: the router's virtual key, aegis-vk-...\n",
         Keys::Held { .. } if custodies.accepts(Custody::Client) => {
             "API key for the SDKs: your own provider keys (custody client)\n"
         }
@@ -241,7 +240,7 @@ fn banner(agent: &Agent, listener: &Listener) -> String {
     };
     if let Keys::Held { token: Some(token), .. } = &agent.keys {
         let path = token.path.display();
-        text += &format!("API key for the SDKs: the content of {path} (custody host)\n");
+        text += &format!("API key for the SDKs: the content of {path}\n");
     }
     text
 }
@@ -280,9 +279,9 @@ fn keys(args: &AgentArgs, custodies: Custodies) -> Result<Keys, Failure> {
         let path = path.display();
         Failure::environment(format!("cannot read the key file {path}: {e}"))
     })?;
-    let token = match custodies.accepts(Custody::Host) {
-        true => Some(local_token(args, path)?),
-        false => None,
+    let token = match custodies.without_key() {
+        Some(_) => Some(local_token(args, path)?),
+        None => None,
     };
     Ok(Keys::Held { key: VirtualKey::new(&text)?, token })
 }
