@@ -24,6 +24,19 @@ pub fn program(package: &str, features: &str) -> io::Result<PathBuf> {
     }
 }
 
+/// Builds the programs of the main workspace that are on the path, and returns their folder.
+pub fn workspace_programs() -> io::Result<PathBuf> {
+    let target = target_folder()?.join("workspace");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(here().join("../..")).env("CARGO_TARGET_DIR", &target);
+    cargo.args(["build", "--release", "--quiet", "--locked"]);
+    cargo.args(["-p", "aegis-host", "-p", "aegis-enclave-dev", "-p", "aegis-mock"]);
+    match cargo.status()?.success() {
+        true => Ok(target.join("release")),
+        false => Err(io::Error::other("the programs of the path do not compile")),
+    }
+}
+
 /// Beside the driver's own: `.../TARGET/release/aegis-perf` runs from `TARGET`.
 fn target_folder() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;

@@ -7,6 +7,26 @@ use std::fmt;
 pub enum Bar {
     /// At least this.
     AtLeast(f64),
+    /// At most this.
+    AtMost(f64),
+}
+
+impl Bar {
+    fn is_reached(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bar) => value >= bar,
+            Self::AtMost(bar) => value <= bar,
+        }
+    }
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(bar) => write!(f, ">={bar}"),
+            Self::AtMost(bar) => write!(f, "<={bar}"),
+        }
+    }
 }
 
 /// One named number with its bar.
@@ -31,12 +51,12 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, value, unit, bar: Bar::AtLeast(bar) } = self;
+        let Self { name, value, unit, bar } = self;
         match value {
-            Err(missing) => write!(f, "{name} - {unit} >={bar} missing ({missing})"),
+            Err(missing) => write!(f, "{name} - {unit} {bar} missing ({missing})"),
             Ok(value) => {
-                let verdict = if value >= bar { "ok" } else { "short" };
-                write!(f, "{name} {value:.2} {unit} >={bar} {verdict}")
+                let verdict = if bar.is_reached(*value) { "ok" } else { "short" };
+                write!(f, "{name} {value:.2} {unit} {bar} {verdict}")
             }
         }
     }
@@ -51,6 +71,9 @@ mod tests {
         let row = |value| Row { name: "speed", value, unit: "x", bar: Bar::AtLeast(2.0) };
         assert_eq!(row(Ok(2.0)).to_string(), "speed 2.00 x >=2 ok");
         assert_eq!(row(Ok(1.99)).to_string(), "speed 1.99 x >=2 short");
+        let most = Row { bar: Bar::AtMost(1.5), ..row(Ok(1.5)) };
+        assert_eq!(most.to_string(), "speed 1.50 x <=1.5 ok");
+        assert!(Row { value: Ok(1.6), ..most }.to_string().ends_with("short"));
         let missing = row(Err("no peer".into()));
         assert_eq!(missing.to_string(), "speed - x >=2 missing (no peer)");
         assert!(!missing.is_measured());
