@@ -44,7 +44,7 @@ with the keys in TRUST.toml and remembered, so that an older list is refused lat
   --accept FILE                      those that you name yourself, because you rebuilt the image
 
 Which key your SDK sends:
-  no --key-file                      the router's virtual key, aegis-vk-... (custody host)
+  no --key-file                      the router's virtual key, aegis-vk-... (custody sealed or host)
   --key-file, --custody host         the local token, from the file that is printed at the start
   --key-file, --custody client       your own provider key; it is passed end to end
 

@@ -40,7 +40,7 @@ pub enum ConfigError {
     )]
     VirtualKey,
     /// No custody is accepted.
-    #[error("no custody is accepted, so no request could be sent; accept client or host")]
+    #[error("no custody is accepted, so no request could be sent; accept client, sealed or host")]
     NoCustody,
     /// The owners of sealed accounts.
     #[error(
