@@ -150,6 +150,12 @@ impl Exchange {
     ) -> Result<Response<MockBody>, Ended> {
         let mut extra = HeaderMap::new();
         insert(&mut extra, REQUEST_DIGEST_HEADER, &hex::encode(body.digest));
+        if operation == Ok(Operation::StartUpload) {
+            let url =
+                format!("https://{}/upload/v1beta/files?upload_id=mock-1", authority(&self.head));
+            insert(&mut extra, "x-goog-upload-url", &url);
+            insert(&mut extra, "x-goog-upload-status", "active");
+        }
         let knobs = Knobs {
             usage: self.plan.usage,
             thinking: self.plan.thinking,

@@ -30,6 +30,7 @@ use crate::record::Leg;
 use crate::record::Record;
 use crate::relay;
 use crate::relay::Target;
+use crate::user::FILE_KEY;
 use crate::user::KEY;
 use crate::user::OTHER_KEY;
 use crate::user::User;
@@ -199,10 +200,15 @@ fn configure(folder: &Path, upstream: SocketAddr) -> io::Result<()> {
         [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
         [[enclave]]\nname = \"rig\"\nrelease = 0\nunix = \"legs\"\n"
             .to_owned();
-    for (name, tenant, key) in [("first", TENANT, KEY), ("other", OTHER_TENANT, OTHER_KEY)] {
+    for (name, tenant, key, rights) in [
+        ("first", TENANT, KEY, ""),
+        ("other", OTHER_TENANT, OTHER_KEY, ""),
+        ("files", OTHER_TENANT, FILE_KEY, "classes = [\"generate\", \"file\"]\n"),
+    ] {
         let digest = hex::encode(Sha256::digest(key));
-        text +=
-            &format!("[[key]]\nname = \"{name}\"\ntenant = \"{tenant}\"\nsha256 = \"{digest}\"\n");
+        text += &format!(
+            "[[key]]\nname = \"{name}\"\ntenant = \"{tenant}\"\nsha256 = \"{digest}\"\n{rights}"
+        );
     }
     for (number, name) in (1..).zip(MOCK_NAMES) {
         let provider =

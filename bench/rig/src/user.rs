@@ -34,6 +34,9 @@ pub const KEY: &str = "aegis-vk-test-rig-1";
 /// Another tenant's.
 pub const OTHER_KEY: &str = "aegis-vk-test-rig-2";
 
+/// The other tenant's, with the class of files.
+pub const FILE_KEY: &str = "aegis-vk-test-rig-files";
+
 /// Everything a client needs to reach a router.
 #[derive(Clone)]
 pub struct User {

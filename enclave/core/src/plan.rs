@@ -74,9 +74,6 @@ impl<'r> Plan<'r> {
         let path = path_and_query.split('?').next().unwrap_or_default();
         let endpoint = provider.endpoint(method, path).ok_or(Refusal::UnknownEndpoint)?;
         let (custody, owners) = custody(fields)?;
-        if endpoint.account_scoped && custody != Custody::Client {
-            return Err(Refusal::AccountScoped);
-        }
         let own = match custody {
             Custody::Client => provider.credentials,
             Custody::Host | Custody::Sealed => &[],

@@ -37,8 +37,6 @@ refusals! {{
     UnknownProvider = ("unknown_provider", 421, "false");
     /// Method and path are not in the table.
     UnknownEndpoint = ("unknown_endpoint", 404, "false");
-    /// The endpoint needs client custody.
-    AccountScoped = ("account_scoped", 403, "false");
     /// A head that two readers could read differently.
     BadRequest = ("bad_request", 400, "false");
     /// Over the limits of a head.

@@ -8,7 +8,11 @@ use aegis_core::{
     head::{Field, response_fields},
     plan::Request,
 };
-use aegis_wire::{control::Custody, limits, table::Table};
+use aegis_wire::{
+    control::{Class, Custody},
+    limits,
+    table::Table,
+};
 use proptest::prelude::*;
 
 const OPENAI: &str = "api.openai.com";
@@ -57,7 +61,7 @@ fn refusals_by_cause() {
         ("api.openai.com:8443", CHAT, good, R::UnknownProvider),
         (OPENAI, "/v1/chat/completions/", good, R::UnknownEndpoint),
         (OPENAI, "/v1/chat%2fcompletions", good, R::UnknownEndpoint),
-        (OPENAI, "/v1/files", good, R::UnknownEndpoint),
+        (OPENAI, "/v1/fine_tuning/jobs", good, R::UnknownEndpoint),
         (OPENAI, "*", good, R::BadRequest),
         (OPENAI, CHAT, &[HOST, ("host", b"api.anthropic.com")], R::BadRequest),
         (OPENAI, CHAT, &[HOST, ("host", b"api.openai.com"), ("host", b"x")], R::BadRequest),
@@ -217,18 +221,23 @@ fn the_authority_may_come_as_host_field() {
     assert_eq!((plan.custody, plan.show_label), (Custody::Host, true));
 }
 
+/// What stays in the provider's account is asked for under its own class, which a host grants by name.
 #[test]
-fn account_scoped_endpoints_need_client_custody() {
-    let text = include_str!("../../providers.table")
-        .replace("endpoint GET /v1/models list", "endpoint GET /v1/models list account-scoped");
-    let table = aegis_table::parse(&text).unwrap();
-    let judge = |fields| {
+fn the_host_is_told_what_stays_in_an_account() {
+    for (path, class) in [
+        ("/v1/files", Class::File),
+        ("/v1/batches/b_1", Class::Batch),
+        ("/v1/responses/resp_1/input_items", Class::Stored),
+        ("/v1/chat/completions", Class::Stored),
+        ("/v1/models", Class::List),
+    ] {
         let authority = Some(OPENAI);
-        let request = Request { method: "GET", authority, path_and_query: "/v1/models", fields };
-        Plan::new(table, &request).map(|_| ()).map_err(|(refusal, _)| refusal)
-    };
-    assert_eq!(judge(&[HOST]), Err(Refusal::AccountScoped));
-    assert_eq!(judge(&[CLIENT, ("authorization", b"Bearer sk-made-up")]), Ok(()));
+        let request = Request { method: "GET", authority, path_and_query: path, fields: &[HOST] };
+        let plan = Plan::new(table(), &request).unwrap();
+        let asked = plan.authorize(1, 2, 1);
+        assert_eq!((asked.class, asked.custody), (class, Custody::Host), "{path}");
+        assert!(!plan.replayable(), "{path}");
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn provider(out: &mut String, row: &Provider) {
 }
 
 fn endpoint(out: &mut String, row: &Endpoint) {
-    let Endpoint { method, pattern, class, meter, replayable, account_scoped } = row;
+    let Endpoint { method, pattern, class, meter, replayable } = row;
     let meter = meter.map_or("None".to_owned(), |rules| {
         let rule = |(slot, path): &(Option<_>, &[&str])| {
             let slot = slot.map_or("None".to_owned(), |slot| {
@@ -54,6 +54,6 @@ fn endpoint(out: &mut String, row: &Endpoint) {
         out,
         "::aegis_wire::table::Endpoint {{ method: {method:?}, pattern: {pattern:?}, \
          class: ::aegis_wire::control::Class::{class:?}, meter: {meter}, \
-         replayable: {replayable:?}, account_scoped: {account_scoped:?} }},"
+         replayable: {replayable:?} }},"
     );
 }

@@ -8,7 +8,7 @@
 //! api NAME                       what several providers speak alike
 //!   envelope openai|anthropic|gemini
 //!   credential FORM [FORM...]    the first is the one that Aegis adds; it is a header
-//!   endpoint METHOD PATTERN CLASS [meter=NAME] [replayable] [account-scoped]
+//!   endpoint METHOD PATTERN CLASS [meter=NAME] [replayable]
 //! provider NAME
 //!   authority NAME[:PORT]
 //!   api NAME
@@ -200,8 +200,7 @@ fn endpoint(value: &'static str, meters: &[NamedMeter]) -> Result<Endpoint, &'st
         return Err("a path must begin with / and hold no placeholder but {} and {:}");
     }
     let class = words.next().and_then(Class::from_word).ok_or("unknown endpoint class")?;
-    let mut endpoint =
-        Endpoint { method, pattern, class, meter: None, replayable: false, account_scoped: false };
+    let mut endpoint = Endpoint { method, pattern, class, meter: None, replayable: false };
     for mark in words {
         match (mark, mark.strip_prefix("meter=")) {
             (_, Some(name)) => {
@@ -209,16 +208,19 @@ fn endpoint(value: &'static str, meters: &[NamedMeter]) -> Result<Endpoint, &'st
                 endpoint.meter = Some(meter.1.clone().leak() as Meter);
             }
             ("replayable", _) => endpoint.replayable = true,
-            ("account-scoped", _) => endpoint.account_scoped = true,
             _ => return Err("unknown mark"),
         }
+    }
+    let stays = matches!(class, Class::File | Class::Batch | Class::Stored);
+    if stays && endpoint.replayable {
+        return Err("what leaves something in the account must not be made twice");
     }
     Ok(endpoint)
 }
 
 fn copy(endpoint: &Endpoint) -> Endpoint {
-    let &Endpoint { method, pattern, class, meter, replayable, account_scoped } = endpoint;
-    Endpoint { method, pattern, class, meter, replayable, account_scoped }
+    let &Endpoint { method, pattern, class, meter, replayable } = endpoint;
+    Endpoint { method, pattern, class, meter, replayable }
 }
 
 fn slot(word: &str) -> Result<Slot, &'static str> {

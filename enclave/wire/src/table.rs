@@ -74,8 +74,6 @@ pub struct Endpoint {
     pub meter: Option<Meter>,
     /// A failed attempt may be made again.
     pub replayable: bool,
-    /// One tenant could read another's content through the account.
-    pub account_scoped: bool,
 }
 
 /// Fixed JSON paths of an answer: where the model is named (no slot) and where counts stand. Of

@@ -77,7 +77,7 @@ impl Reply {
 }
 
 /// Why an API refuses a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
@@ -108,6 +108,10 @@ pub(crate) fn answer(operation: &Operation, body: &[u8], knobs: &Knobs) -> Resul
         Operation::StreamGenerate { model, sse } => {
             gemini::stream(&parse(body)?, model, *sse, knobs)
         }
+        Operation::Stored { method, path } => Ok(Reply::json(&json!({
+            "object": "mock.stored", "method": method.as_str(), "path": path, "bytes": body.len(),
+        }))),
+        Operation::StartUpload => Ok(Reply::json(&json!({}))),
         Operation::CountContentTokens => gemini::count(&parse(body)?),
         Operation::Root => Ok(Reply::whole(StatusCode::OK, Vec::new())),
     }

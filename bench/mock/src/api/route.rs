@@ -30,6 +30,13 @@ pub(crate) enum Operation {
         sse: bool,
     },
     CountContentTokens,
+    /// Files, batches, stored objects: the answer tells what was asked, of nothing is anything kept.
+    Stored {
+        method: Method,
+        path: String,
+    },
+    /// The start of a resumable upload: the answer names where the bytes go.
+    StartUpload,
     /// The reachability probe that Claude Code sends: `HEAD /`.
     Root,
 }
@@ -94,6 +101,11 @@ fn provider_of_path(path: &str, headers: &HeaderMap) -> Provider {
 }
 
 fn operation(provider: Provider, method: &Method, path: &str, query: &str) -> Option<Operation> {
+    if is_stored(provider, path) {
+        let upload = path.starts_with("/upload/") && !query.contains("upload_id=");
+        let stored = Operation::Stored { method: method.clone(), path: path.to_owned() };
+        return Some(if upload { Operation::StartUpload } else { stored });
+    }
     if method == Method::HEAD {
         return (path == "/").then_some(Operation::Root);
     }
@@ -115,6 +127,16 @@ fn operation(provider: Provider, method: &Method, path: &str, query: &str) -> Op
         (Provider::Gemini, path) => gemini(path, query),
         _ => None,
     }
+}
+
+fn is_stored(provider: Provider, path: &str) -> bool {
+    let below: &[&str] = match provider {
+        Provider::OpenAi => &["/v1/files", "/v1/batches", "/v1/uploads", "/v1/responses/"],
+        Provider::Anthropic => &["/v1/files", "/v1/messages/batches"],
+        Provider::Gemini => &["/v1beta/files", "/upload/v1beta/files", "/v1beta/batches"],
+        Provider::OpenRouter => &[],
+    };
+    below.iter().any(|prefix| path.starts_with(prefix))
 }
 
 fn models(provider: Provider, path: &str) -> Option<Operation> {

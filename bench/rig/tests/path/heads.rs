@@ -248,7 +248,7 @@ async fn what_is_not_in_the_table_is_refused_before_the_host_is_asked() {
             "unknown_provider",
             421,
         ),
-        ("GET", chat, "host", "unknown_endpoint", 404),
+        ("PUT", chat, "host", "unknown_endpoint", 404),
         ("POST", "https://openai.mock.aegis.test/v1/messages", "host", "unknown_endpoint", 404),
         (
             "POST",

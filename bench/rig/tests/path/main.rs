@@ -17,6 +17,7 @@ mod raw_heads;
 mod receipt;
 mod restart;
 mod retry;
+mod scoped;
 mod sealed;
 mod session_leg;
 mod verbatim;

@@ -119,8 +119,11 @@ impl Route {
     /// What an SDK appends its paths to: some expect the version in the base URL.
     pub fn base_path(&self) -> String {
         let version = match self.prefix.as_str() {
-            "/openai" => "/v1",
+            "/openai" | "/xai" | "/together" => "/v1",
             "/openrouter" => "/api/v1",
+            "/groq" => "/openai/v1",
+            "/fireworks" => "/inference/v1",
+            bedrock if bedrock.starts_with("/bedrock-") => "/v1",
             _ => "",
         };
         format!("{}{version}", self.prefix)
@@ -138,7 +141,20 @@ mod tests {
     fn production_rows_have_the_base_urls_of_the_sdks() {
         let routes = Routes::new(PRODUCTION_TABLE, &[]).unwrap();
         let bases: Vec<_> = routes.iter().map(Route::base_path).collect();
-        assert_eq!(bases, ["/openai/v1", "/anthropic", "/gemini", "/openrouter/api/v1"]);
+        let expected = [
+            "/openai/v1",
+            "/anthropic",
+            "/gemini",
+            "/openrouter/api/v1",
+            "/mistral",
+            "/xai/v1",
+            "/deepseek",
+            "/groq/openai/v1",
+            "/together/v1",
+            "/fireworks/inference/v1",
+            "/bedrock-us-east-1/v1",
+        ];
+        assert_eq!(bases[..expected.len()], expected);
     }
 
     #[test]
