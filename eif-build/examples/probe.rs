@@ -13,8 +13,12 @@ use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
 use std::net::Shutdown;
+use std::net::UdpSocket;
+use std::process::Command;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
+use aegis_enclave::boot;
 use aws_nitro_enclaves_nsm_api::api::Request;
 use aws_nitro_enclaves_nsm_api::api::Response;
 use aws_nitro_enclaves_nsm_api::driver::nsm_init;
@@ -23,6 +27,7 @@ use nix::mount::MsFlags;
 use nix::mount::mount;
 use nix::sys::reboot::RebootMode;
 use nix::sys::reboot::reboot;
+use rustix::rand::GetRandomFlags;
 use vsock::VMADDR_CID_ANY;
 use vsock::VsockListener;
 use vsock::VsockStream;
@@ -33,6 +38,9 @@ const HEARTBEAT: u8 = 0xb7;
 const QUESTION_PORT: u32 = 5000;
 /// Largest single write; see PROTOCOL.md on vsock.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+/// What the kernel's generator said to the first question of all, which does not wait.
+static SEEDED: OnceLock<String> = OnceLock::new();
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {
@@ -48,8 +56,12 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
+    // Before anything else runs that could have taken time: is the generator ready already?
+    let seeded = rustix::rand::getrandom(&mut [0; 32], GetRandomFlags::NONBLOCK);
+    SEEDED.get_or_init(|| format!("{seeded:?}"));
     // For questions about files; the devices come with the ramdisk.
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)?;
+    mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>)?;
     let nsm = nsm_init();
     let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, QUESTION_PORT)?;
     let mut heart = VsockStream::connect_with_cid_port(PARENT_CID, HEARTBEAT_PORT)?;
@@ -81,6 +93,13 @@ fn answer(stream: VsockStream, nsm: i32) -> io::Result<()> {
             let bound = std::net::TcpListener::bind("127.0.0.1:0");
             writer.write_all(&bound.map_or_else(|e| described(&e), |_| b"bound".to_vec()))?;
         }
+        "seeded" => writer.write_all(SEEDED.get().map_or("", String::as_str).as_bytes())?,
+        "try" => writer.write_all(attempt(argument).as_bytes())?,
+        "confine" => {
+            boot::prepare()?;
+            boot::confine(boot::VSOCK).map_err(io::Error::other)?;
+            writer.write_all(b"confined")?;
+        }
         "echo" => echo(&mut reader, &mut writer)?,
         "crash" => std::process::abort(),
         other => writer.write_all(format!("unknown question {other:?}").as_bytes())?,
@@ -108,6 +127,16 @@ fn document(nsm: i32, nonce: &str) -> String {
     match nsm_process_request(nsm, request) {
         Response::Attestation { document } => hex::encode(document),
         other => format!("error: {other:?}"),
+    }
+}
+
+/// One thing that an enclave which serves has no use for, and what the kernel says to it.
+fn attempt(deed: &str) -> String {
+    match deed {
+        "execve" => format!("{:?}", Command::new("/init").status()),
+        "inet" => format!("{:?}", UdpSocket::bind("127.0.0.1:0")),
+        "open" => format!("{:?}", fs::File::open("/proc/meminfo")),
+        other => format!("unknown deed {other:?}"),
     }
 }
 

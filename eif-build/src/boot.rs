@@ -200,7 +200,7 @@ impl Enclave {
     ///
     /// # Errors
     /// When it has not after `within`.
-    pub fn wait(mut self, within: Duration) -> Result<ExitStatus, Error> {
+    pub fn wait(&mut self, within: Duration) -> Result<ExitStatus, Error> {
         let deadline = Instant::now() + within;
         loop {
             if let (_, Some(status)) = self.qemu.ended()? {

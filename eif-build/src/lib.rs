@@ -7,7 +7,8 @@
 //! * [`mod@format`], [`eif`], [`cpio`] write and read the two file formats, deterministically;
 //! * [`measure`] computes PCR0-2 of an image as the Nitro hypervisor does;
 //! * [`image`] lays out Aegis' two ramdisks; [`diff`] explains what differs between two images;
-//! * [`release`] is the manifest, one entry of the release list;
+//! * [`release`] is the manifest, one entry of the release list; [`sbom`] the bill of materials;
+//!   [`folder`] the five files of a release;
 //! * [`recipe`] builds kernel, enclave binary and test tools from pinned sources, through
 //!   [`cache`];
 //! * [`boot`] runs an image in QEMU's `nitro-enclave` machine, for tests.
@@ -23,12 +24,14 @@ pub mod diff;
 pub mod eif;
 pub mod elf;
 pub mod error;
+pub mod folder;
 pub mod format;
 pub mod image;
 pub mod make;
 pub mod measure;
 pub mod recipe;
 pub mod release;
+pub mod sbom;
 pub mod scan;
 
 pub use error::Error;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use crate::Error;
 use crate::cache::sha256_hex;
+use crate::cpio;
+use crate::cpio::Node;
 use crate::diff;
 use crate::eif::Eif;
 use crate::elf;
@@ -40,6 +42,8 @@ pub struct Recipe {
     pub kernel: Option<(PathBuf, PathBuf)>,
     /// A program as a file, instead of the program recipe.
     pub init: Option<PathBuf>,
+    /// Files beside the program, by plain name: what a development image is told.
+    pub files: BTreeMap<String, PathBuf>,
     /// Instead of the pinned command line.
     pub command_line: Option<String>,
     /// The provider table within the program, for its digest in the manifest.
@@ -91,6 +95,18 @@ pub fn again_elsewhere(
     })
 }
 
+/// The program of an image, from its ramdisk.
+///
+/// # Errors
+/// When the ramdisk does not read, or has no program.
+pub fn program(made: &Made) -> Result<Vec<u8>, Error> {
+    let ramdisk = made.image.ramdisks.last().map_or(&[][..], Vec::as_slice);
+    match cpio::read(ramdisk)?.remove("init") {
+        Some(Node::File { data, .. }) => Ok(data),
+        _ => Err(Error::Unfit("the image has no /init".to_owned())),
+    }
+}
+
 /// Refuses two builds that are not the same image and the same manifest.
 ///
 /// # Errors
@@ -136,12 +152,14 @@ fn assemble(
     let pinned_line = pin.command_line(recipe.variant);
     let kernel_bytes = read(&kernel)?;
     let version = version(&recipe.source, &recipe.program)?;
+    let files = recipe.files.iter().map(|(name, path)| Ok((name.clone(), read(path)?)));
+    let files = files.collect::<Result<_, Error>>()?;
     let image = image::assemble(Parts {
         kernel_version: kernel_version(&kernel_bytes).unwrap_or_else(|| "unknown".to_owned()),
         kernel: kernel_bytes,
         command_line: recipe.command_line.clone().unwrap_or_else(|| pinned_line.to_owned()),
         init,
-        program_files: BTreeMap::new(),
+        program_files: files,
         name: recipe.program.name.clone(),
         version: version.clone(),
     })?;

@@ -8,7 +8,9 @@
 //! There is no log. What goes wrong ends in an error to the client and nowhere else.
 
 mod account;
+pub mod boot;
 mod channel;
+mod confine;
 mod identity;
 pub mod legs;
 mod number;

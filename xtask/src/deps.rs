@@ -54,6 +54,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "aegis-client",
             "aegis-dev-attester",
+            // Boots images; brings no other crate of ours.
+            "aegis-eif",
             "aegis-mock",
             "aegis-nsm",
             "aegis-releases",
@@ -68,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "aegis-client",
             "aegis-dev-attester",
+            "aegis-eif",
             "aegis-mock",
             "aegis-nsm",
             "aegis-releases",

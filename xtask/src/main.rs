@@ -32,7 +32,7 @@ enum Command {
     },
     /// Pass all tests: the command of CI
     ///
-    /// Stages: fmt, clippy, gates, tests, sdk, deny, audit. A stage that fails does not hide the
+    /// Stages: fmt, clippy, gates, tests, sdk, boot, deny, audit. A stage that fails does not hide the
     /// next. What is missing (cargo-deny, the SDKs from PyPI and npm) is installed into the cache,
     /// ${AEGIS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/aegis}, and said. With CI=true builds go there
     /// too. Last line: `N passed, N failed`, and `, N skipped` if any were.
@@ -81,6 +81,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build a release twice and write its files: image, manifest, PCRs, bill of materials, checksums
+    ///
+    /// Starts `aegis-eif release`; `--number N` names it. Whoever gets the folder checks it from a
+    /// checkout of the same commit: `cargo run --release -p aegis-eif -- check FOLDER`.
+    #[command(disable_help_flag = true)]
+    Release {
+        /// Arguments of `aegis-eif release`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -118,7 +128,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tcb => tcb::run(&workspace),
         Command::Attacks { arguments } => tools::attacks(&workspace, &arguments),
         Command::Formal { arguments } => tools::formal(&workspace, &arguments),
-        Command::Image { arguments } => tools::image(&workspace, &arguments),
+        Command::Image { arguments } => tools::eif(&workspace, "image", &arguments),
+        Command::Release { arguments } => tools::eif(&workspace, "release", &arguments),
         Command::Deps => deps::run(&workspace),
         Command::Sizes => sizes::run(&workspace),
         Command::Audit(Audit { check: true, .. }) => audit::check(&workspace),

@@ -27,6 +27,8 @@ pub enum Stage {
     Tests,
     /// The official SDKs against `aegis up`.
     Sdk,
+    /// Images on an emulated machine: the path through one, and what a client refuses.
+    Boot,
     /// Bans, licences, sources and advisories of third-party crates.
     Deny,
     /// Two seeded defects, chosen by the commit.

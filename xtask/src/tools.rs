@@ -11,11 +11,11 @@ pub fn formal(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure
     become_it(&mut formal)
 }
 
-/// `aegis-eif image`: returns only when it cannot be started.
-pub fn image(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    let mut image = workspace.cargo();
-    image.args(["run", "--locked", "--quiet", "--package", "aegis-eif", "--", "image"]);
-    become_it(image.args(arguments))
+/// A command of `aegis-eif`: returns only when it cannot be started.
+pub fn eif(workspace: &Workspace, command: &str, arguments: &[String]) -> Result<(), Failure> {
+    let mut eif = workspace.cargo();
+    eif.args(["run", "--locked", "--quiet", "--package", "aegis-eif", "--", command]);
+    become_it(eif.args(arguments))
 }
 
 /// `aegis-attacks`, behind a build of the programs that it starts: returns only when it cannot be

@@ -35,7 +35,8 @@ pub async fn start(
         format!(r#"[{{"release":0,"pcr0":"{pcr0}","pcr1":"{pcr1}","pcr2":"{pcr2}"}}]"#),
     )?;
     fs::write(&table, Program::output(Binary::Enclave, &["table".as_ref()])?)?;
-    let (router, root) = (format!("https://{router}"), enclave.root().to_string());
+    let root = enclave.root().ok_or_else(|| io::Error::other("no development root"))?;
+    let (router, root) = (format!("https://{router}"), root.to_string());
     let outer = folder.join("outer.pem");
     let mut arguments: Vec<&OsStr> = vec!["agent".as_ref()];
     for (flag, value) in [

@@ -1,4 +1,4 @@
-//! An enclave as a plain process: `aegis-enclave-dev`.
+//! An enclave: `aegis-enclave-dev` as a plain process, or an image on a machine.
 
 use std::fs;
 use std::io;
@@ -23,10 +23,16 @@ pub const RELEASE: u32 = 0;
 /// A running enclave.
 #[derive(Debug)]
 pub struct Enclave {
-    /// The process.
-    pub program: Program,
-    root: RootFingerprint,
+    running: Running,
+    root: Option<RootFingerprint>,
+    release: u32,
     measurement: ImageMeasurement,
+}
+
+#[derive(Debug)]
+enum Running {
+    Process(Program),
+    Machine(Box<aegis_eif::boot::Enclave>),
 }
 
 /// Which program an enclave runs.
@@ -62,7 +68,30 @@ impl Enclave {
         let root = RootFingerprint::from_hex(&text("root_sha256")).ok_or_else(unclear)?;
         let pcr = |name: &str| Pcr::from_hex(&text(name)).ok_or_else(unclear);
         let (pcr0, pcr1, pcr2) = (pcr("pcr0")?, pcr("pcr1")?, pcr("pcr2")?);
-        Ok(Self { program, root, measurement: ImageMeasurement { pcr0, pcr1, pcr2 } })
+        let measurement = ImageMeasurement { pcr0, pcr1, pcr2 };
+        let running = Running::Process(program);
+        Ok(Self { running, root: Some(root), release: RELEASE, measurement })
+    }
+
+    /// A machine whose image measures so; it has that root's key, or its evidence is the platform's.
+    pub fn machine(
+        machine: aegis_eif::boot::Enclave,
+        measurement: ImageMeasurement,
+        release: u32,
+        root: Option<RootFingerprint>,
+    ) -> Self {
+        Self { running: Running::Machine(Box::new(machine)), root, release, measurement }
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(self) -> io::Result<()> {
+        match self.running {
+            Running::Process(program) => program.kill().map(drop),
+            Running::Machine(machine) => {
+                drop(machine);
+                Ok(())
+            }
+        }
     }
 
     /// What it measures.
@@ -80,15 +109,16 @@ impl Enclave {
         bank
     }
 
-    /// SHA-256 of its development root.
-    pub fn root(&self) -> RootFingerprint {
+    /// SHA-256 of its development root, if it has one.
+    pub fn root(&self) -> Option<RootFingerprint> {
         self.root
     }
 
-    /// A client's trust in exactly this enclave's root and measurement.
+    /// A client's trust in exactly this measurement under this enclave's root, or under AWS's.
     pub fn trust(&self) -> io::Result<Trust> {
-        let anchor = TrustAnchor::dangerous_development_root(self.root);
-        let release = Release { number: RELEASE, measurement: self.measurement };
+        let development = self.root.map(TrustAnchor::dangerous_development_root);
+        let anchor = development.unwrap_or_else(TrustAnchor::aws_nitro);
+        let release = Release { number: self.release, measurement: self.measurement };
         Trust::new(anchor, &[release]).map_err(io::Error::other)
     }
 }

@@ -3,6 +3,7 @@
 //! * [`program`] finds, builds, starts and ends the programs of this workspace.
 //! * [`enclave`] and [`user`] are the two trusted ends, both as shipped; [`agent`] is the program
 //!   in front of a user's SDK.
+//! * [`machine`] has the enclave as an image on an emulated machine.
 //! * [`stack`] is the whole path with the shipped host, every leg on record.
 //! * [`hostile`] is an adversary in the host's place, [`world`] puts it between the two.
 //! * [`verbatim`] is what a path must do to pass bodies as they are.
@@ -12,6 +13,7 @@ pub mod agent;
 pub mod direct;
 pub mod enclave;
 pub mod hostile;
+pub mod machine;
 pub mod memory;
 pub mod program;
 pub mod record;

@@ -9,12 +9,21 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aegis_client::Trust;
+use aegis_dev_attester::DevelopmentAttester;
+use aegis_eif::boot::Parent;
 use aegis_mock::DEFAULT_KEY;
 use aegis_mock::Mock;
 use aegis_mock::MockConfig;
 use aegis_mock::MockHandle;
 use aegis_mock::MockRoot;
-use aegis_wire::session::legs;
+use aegis_mock::ROOT_FILE;
+use aegis_verifier::RootFingerprint;
+use aegis_wire::session::legs::CONTROL_PORT;
+use aegis_wire::session::legs::CONTROL_SOCKET;
+use aegis_wire::session::legs::EGRESS_PORT;
+use aegis_wire::session::legs::EGRESS_SOCKET;
+use aegis_wire::session::legs::SESSION_SOCKET;
 use sha2::Digest as _;
 use sha2::Sha256;
 use tempfile::TempDir;
@@ -23,7 +32,11 @@ use tokio::task::JoinSet;
 use crate::agent;
 use crate::enclave::Enclave;
 use crate::enclave::Image;
+use crate::enclave::RELEASE;
 use crate::hostile::OuterTls;
+use crate::machine;
+use crate::machine::Init;
+use crate::machine::Programs;
 use crate::program::Binary;
 use crate::program::Program;
 use crate::record::Leg;
@@ -54,7 +67,8 @@ pub struct Stack {
     front: SocketAddr,
     host_at: Target,
     upstream: Target,
-    _wires: JoinSet<()>,
+    dialled: SocketAddr,
+    wires: JoinSet<()>,
     folder: TempDir,
 }
 
@@ -66,40 +80,124 @@ impl Stack {
 
     /// The same with another mock.
     pub async fn with_mock(change: impl FnOnce(MockConfig) -> MockConfig) -> io::Result<Self> {
+        let mut stack = Self::without_enclave(change).await?;
+        let (near, far) = (stack.folder.path().join("legs"), stack.host_folder().join("legs"));
+        fs::create_dir_all(&near)?;
+        for (leg, name) in [(Leg::Control, CONTROL_SOCKET), (Leg::Egress, EGRESS_SOCKET)] {
+            stack.wire(leg, near.join(name), far.join(name))?;
+        }
+        stack.wire(Leg::Session, far.join(SESSION_SOCKET), near.join(SESSION_SOCKET))?;
+        let table = Program::output(Binary::Enclave, &["table".as_ref()])?;
+        stack.configure("unix = \"legs\"", RELEASE, &table, true)?;
+        stack.start_enclave(Image::Shipped).await?;
+        stack.start_host().await?;
+        Ok(stack)
+    }
+
+    /// The same with the enclave on a machine, with the shipped program or with one that has another
+    /// byte in its provider table. The production program has no row for the mock.
+    pub async fn on_machine(programs: &Programs, init: Init, changed: bool) -> io::Result<Self> {
+        let mut stack = Self::without_enclave(|config| config).await?;
+        let parent = Parent::new().map_err(io::Error::other)?;
+        let far = stack.host_folder().join("legs/vsock");
+        for (leg, port) in [(Leg::Control, CONTROL_PORT), (Leg::Egress, EGRESS_PORT)] {
+            let of_port = |prefix: &Path| PathBuf::from(format!("{}_{port}", prefix.display()));
+            stack.wire(leg, of_port(&parent.vsock_path()), of_port(&far))?;
+        }
+        stack.wire(Leg::Session, far, parent.vsock_path())?;
+        let (mut table, mut root) = (programs.table(changed)?, None);
+        if init == Init::Development {
+            let state = stack.folder().join("state");
+            let made = DevelopmentAttester::open_or_create(&state).map_err(io::Error::other)?;
+            root = Some(RootFingerprint::new(made.root_fingerprint()));
+            table += &programs.mock_rows()?;
+        }
+        let release = if root.is_some() { RELEASE } else { RELEASE + 1 };
+        stack.configure("vhost = \"legs/vsock\"", release, table.as_bytes(), root.is_some())?;
+        let image = stack.image(programs, init, changed)?;
+        // Waiting for the machine leaves this thread's other tasks to the runtime's other threads.
+        let machine = tokio::task::block_in_place(|| image.boot(parent))?;
+        stack.enclave = Some(Enclave::machine(machine, image.measurement(), release, root));
+        stack.start_host().await?;
+        Ok(stack)
+    }
+
+    /// The image that [`Self::on_machine`] boots, with its roots.
+    pub fn image<'a>(
+        &self,
+        programs: &'a Programs,
+        init: Init,
+        changed: bool,
+    ) -> io::Result<machine::Image<'a>> {
+        let (key, mock) = (self.folder().join("state/root.key.pem"), self.folder().join(ROOT_FILE));
+        let files = [("root.key.pem", &*key), ("mock-root.pem", &*mock)];
+        let told = if init == Init::Development { &files[..] } else { &[] };
+        programs.image(init, changed, told)
+    }
+
+    /// Provider, wires to it and to the host, a folder; neither enclave nor host.
+    async fn without_enclave(change: impl FnOnce(MockConfig) -> MockConfig) -> io::Result<Self> {
         let folder = TempDir::new()?;
         let root = Arc::new(MockRoot::generate().map_err(io::Error::other)?);
         root.save(folder.path()).map_err(io::Error::other)?;
         let config = change(MockConfig::tls(root, &MOCK_NAMES));
         let mock = Mock::start(config).await.map_err(io::Error::other)?;
         let (record, mut wires) = (Record::new(), JoinSet::new());
-        let (near, far) = (folder.path().join("legs"), folder.path().join("host/legs"));
-        fs::create_dir_all(&near)?;
-        fs::create_dir_all(&far)?;
-        let unix = |wires: &mut JoinSet<()>, leg, name: &str, near: &Path, far: &Path| {
-            relay::unix(wires, &record, leg, near.join(name), far.join(name))
-        };
-        unix(&mut wires, Leg::Control, legs::CONTROL_SOCKET, &near, &far)?;
-        unix(&mut wires, Leg::Egress, legs::EGRESS_SOCKET, &near, &far)?;
-        unix(&mut wires, Leg::Session, legs::SESSION_SOCKET, &far, &near)?;
+        fs::create_dir_all(folder.path().join("host/legs"))?;
         let upstream = Target::new(mock.addr());
         let dialled = relay::tcp(&mut wires, &record, Leg::Upstream, upstream.clone()).await?;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
         let host_at = Target::new(nowhere);
         let front = relay::tcp(&mut wires, &record, Leg::Outer, host_at.clone()).await?;
-        configure(folder.path(), dialled)?;
         let (enclave, host) = (None, None);
-        let mut stack =
-            Self { enclave, host, mock, record, front, host_at, upstream, _wires: wires, folder };
-        stack.start_enclave(Image::Shipped).await?;
-        stack.start_host().await?;
-        Ok(stack)
+        Ok(Self { enclave, host, mock, record, front, host_at, upstream, dialled, wires, folder })
+    }
+
+    /// Writes everything that the host is started with.
+    fn configure(&self, leg: &str, release: u32, table: &[u8], mock: bool) -> io::Result<()> {
+        let host = self.host_folder();
+        let outer = OuterTls::generate()?;
+        fs::write(self.folder.path().join("outer.pem"), &outer.root_pem)?;
+        fs::write(host.join("tls.pem"), &outer.chain_pem)?;
+        fs::write(host.join("tls.key"), &outer.key_pem)?;
+        fs::write(host.join("providers.table"), table)?;
+        let mut text = format!(
+            "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\ntable = \"providers.table\"\n\
+             [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
+             [[enclave]]\nname = \"rig\"\nrelease = {release}\n{leg}\n"
+        );
+        for (name, tenant, key, rights) in [
+            ("first", TENANT, KEY, ""),
+            ("other", OTHER_TENANT, OTHER_KEY, ""),
+            ("files", OTHER_TENANT, FILE_KEY, "classes = [\"generate\", \"file\"]\n"),
+        ] {
+            let digest = hex::encode(Sha256::digest(key));
+            text += &format!(
+                "[[key]]\nname = \"{name}\"\ntenant = \"{tenant}\"\nsha256 = \"{digest}\"\n{rights}"
+            );
+        }
+        let names: &[_] = if mock { &MOCK_NAMES } else { &[] };
+        for (number, name) in (1..).zip(names) {
+            let (api, upstream) = (name.split('.').next().unwrap_or_default(), self.dialled);
+            let provider = format!("provider = \"{api}-mock\"\n");
+            text += &format!(
+                "[[account]]\nnumber = {number}\n{provider}credential = \"{DEFAULT_KEY}\"\n\
+                 [[dial]]\n{provider}address = \"{upstream}\"\n"
+            );
+        }
+        fs::write(host.join("host.toml"), text)
+    }
+
+    /// A recorded wire between two sockets of enclave and host.
+    fn wire(&mut self, leg: Leg, near: PathBuf, far: PathBuf) -> io::Result<()> {
+        relay::unix(&mut self.wires, &self.record, leg, near, far)
     }
 
     /// Starts an enclave in the place of the last.
     pub async fn start_enclave(&mut self, image: Image<'_>) -> io::Result<()> {
         let folder = self.folder.path();
         let (legs, state) = (folder.join("legs"), folder.join("state"));
-        let mock_root = folder.join(aegis_mock::ROOT_FILE);
+        let mock_root = folder.join(ROOT_FILE);
         self.enclave = Some(Enclave::start(image, &legs, &state, &mock_root).await?);
         Ok(())
     }
@@ -158,8 +256,12 @@ impl Stack {
     /// A user with this virtual key who trusts exactly the enclave that runs now.
     pub fn user(&self, key: &str) -> io::Result<User> {
         let enclave = self.enclave.as_ref().ok_or_else(|| io::Error::other("no enclave"))?;
-        let root = self.folder.path().join("outer.pem");
-        User::new(self.front, &root, enclave.trust()?, key)
+        self.user_trusting(enclave.trust()?, key)
+    }
+
+    /// A user with this virtual key who trusts something else.
+    pub fn user_trusting(&self, trust: Trust, key: &str) -> io::Result<User> {
+        User::new(self.front, &self.folder.path().join("outer.pem"), trust, key)
     }
 
     /// Waits until a session can be had: the enclave's control channel must be up before the host
@@ -182,40 +284,4 @@ impl Stack {
 fn listening(line: &str) -> Option<SocketAddr> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     (line["event"] == "ready").then(|| line["listen"].as_str()?.parse().ok()).flatten()
-}
-
-/// Writes everything that the host is started with.
-fn configure(folder: &Path, upstream: SocketAddr) -> io::Result<()> {
-    let host = folder.join("host");
-    let outer = OuterTls::generate()?;
-    fs::write(folder.join("outer.pem"), &outer.root_pem)?;
-    fs::write(host.join("tls.pem"), &outer.chain_pem)?;
-    fs::write(host.join("tls.key"), &outer.key_pem)?;
-    fs::write(
-        host.join("providers.table"),
-        Program::output(Binary::Enclave, &["table".as_ref()])?,
-    )?;
-    let mut text =
-        "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\ntable = \"providers.table\"\n\
-        [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
-        [[enclave]]\nname = \"rig\"\nrelease = 0\nunix = \"legs\"\n"
-            .to_owned();
-    for (name, tenant, key, rights) in [
-        ("first", TENANT, KEY, ""),
-        ("other", OTHER_TENANT, OTHER_KEY, ""),
-        ("files", OTHER_TENANT, FILE_KEY, "classes = [\"generate\", \"file\"]\n"),
-    ] {
-        let digest = hex::encode(Sha256::digest(key));
-        text += &format!(
-            "[[key]]\nname = \"{name}\"\ntenant = \"{tenant}\"\nsha256 = \"{digest}\"\n{rights}"
-        );
-    }
-    for (number, name) in (1..).zip(MOCK_NAMES) {
-        let provider =
-            format!("provider = \"{}-mock\"\n", name.split('.').next().unwrap_or_default());
-        text +=
-            &format!("[[account]]\nnumber = {number}\n{provider}credential = \"{DEFAULT_KEY}\"\n");
-        text += &format!("[[dial]]\n{provider}address = \"{upstream}\"\n");
-    }
-    fs::write(host.join("host.toml"), text)
 }

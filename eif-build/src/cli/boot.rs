@@ -23,14 +23,13 @@ pub(super) fn boot(
     let tools = Tools::get(context)?;
     let options = Options { cpus, memory_mib, ..Options::default() };
     let parent = Parent::new()?;
-    let enclave = Enclave::start(&tools, image, parent, &options)?;
+    let mut enclave = Enclave::start(&tools, image, parent, &options)?;
     println!("heartbeat after {:?}", enclave.boot_time());
     println!("vsock {}", enclave.parent().vsock_path().display());
-    let text = console.then(|| enclave.parent().console());
-    if let Some(text) = text {
-        print!("{text}");
-    }
     let status = enclave.wait(FOREVER)?;
+    if console {
+        print!("{}", enclave.parent().console());
+    }
     println!("the machine ended: {status}");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `boot-test`: the production kernel with the probe program, asked what it knows about itself.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::io::Write;
 use std::net::Shutdown;
@@ -21,6 +22,7 @@ use aegis_eif::recipe::enclave::Program;
 use aegis_eif::recipe::kernel::Variant;
 use aegis_eif::release::Release;
 
+use super::confinement;
 use super::soak;
 
 /// Where the probe program answers.
@@ -46,10 +48,12 @@ pub(super) fn run(context: &Context, source: &Path, connections: u32) -> Result<
     measurements(&enclave, &made.release)?;
     documents(&enclave)?;
     surroundings(&enclave, &made.release)?;
+    randomness(&enclave)?;
     streams(&enclave)?;
     soak::run(&enclave, PORT, connections)?;
     silence(&enclave)?;
     crash(enclave)?;
+    confinement::run(&tools, &path, PORT, PATIENCE)?;
     println!("boot-test: passed, PCR0 {}", made.release.pcr0);
     Ok(())
 }
@@ -61,6 +65,7 @@ fn recipe(source: PathBuf) -> Recipe {
         variant: Variant::Production,
         kernel: None,
         init: None,
+        files: BTreeMap::new(),
         command_line: None,
         provider_table: None,
         number: None,
@@ -124,6 +129,20 @@ fn surroundings(enclave: &Enclave, release: &Release) -> Result<(), Error> {
     Ok(())
 }
 
+/// The kernel's generator was ready for the first question of the first program, and the source that
+/// feeds it is the security module, at the full weight that its driver claims.
+fn randomness(enclave: &Enclave) -> Result<(), Error> {
+    let seeded = ask(enclave, "seeded")?;
+    require(seeded == "Ok(32)", || format!("the generator was not ready for PID 1: {seeded}"))?;
+    for (file, expected) in [("rng_current", "nsm-hwrng"), ("rng_quality", "1000")] {
+        let path = format!("/sys/devices/virtual/misc/hw_random/{file}");
+        let found = ask(enclave, &format!("file {path}"))?;
+        require(found.trim() == expected, || format!("{path} is {found:?}, not {expected}"))?;
+    }
+    println!("randomness: ready before PID 1, fed by the security module");
+    Ok(())
+}
+
 /// Bytes come back as sent, from streams at the same time, and the end of one direction is not the
 /// end of the other.
 fn streams(enclave: &Enclave) -> Result<(), Error> {
@@ -171,7 +190,7 @@ fn silence(enclave: &Enclave) -> Result<(), Error> {
 }
 
 /// A program that crashes takes the machine with it.
-fn crash(enclave: Enclave) -> Result<(), Error> {
+fn crash(mut enclave: Enclave) -> Result<(), Error> {
     // The machine may be gone before it can end the stream properly.
     let _ = enclave.ask(PORT, "crash");
     enclave.wait(PATIENCE)?;

@@ -1,10 +1,14 @@
 //! `image`, `build` and `check`: from source to an image and back.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::path::PathBuf;
 
 use aegis_eif::Error;
+use aegis_eif::cache::sha256_hex;
 use aegis_eif::cache::write_atomically;
 use aegis_eif::eif::Eif;
+use aegis_eif::folder::Folder;
 use aegis_eif::make;
 use aegis_eif::make::Made;
 use aegis_eif::make::Recipe;
@@ -15,6 +19,7 @@ use aegis_eif::recipe::kernel::Variant;
 use aegis_eif::recipe::read;
 use aegis_eif::recipe::say;
 use aegis_eif::release::Release;
+use aegis_eif::sbom::Bill;
 use aegis_eif::scan;
 
 use super::ProgramName;
@@ -51,6 +56,38 @@ pub(super) fn once(context: &Context, arguments: RecipeArguments, out: &Path) ->
     Ok(())
 }
 
+pub(super) fn release(
+    context: &Context,
+    arguments: RecipeArguments,
+    out: Option<PathBuf>,
+    fresh_kernel: bool,
+) -> Result<(), Error> {
+    if !is_production(&arguments) {
+        return Err(Error::Unfit("only the production program and kernel are released".into()));
+    }
+    let number = arguments.number.ok_or_else(|| Error::Configuration {
+        path: "--number".into(),
+        reason: "a release has a number; name the next one".to_owned(),
+    })?;
+    let out = out.unwrap_or_else(|| format!("target/release-{number}").into());
+    let recipe = recipe(arguments)?;
+    let first = make::once(context, &recipe)?;
+    let folder = folder_of(&recipe, &first)?;
+    let second = make::again_elsewhere(context, &recipe, fresh_kernel)?;
+    make::require_same(&first, &second)?;
+    require_clean(&first)?;
+    folder.write(&out)?;
+    report(&first, &out);
+    println!("image reproducible: yes, PCR0 {}", first.release.pcr0);
+    Ok(())
+}
+
+fn folder_of(recipe: &Recipe, made: &Made) -> Result<Folder, Error> {
+    let init = make::program(made)?;
+    let bill = Bill::of(&recipe.source, &recipe.program, &made.release, &init)?;
+    Folder::of(made, &bill)
+}
+
 pub(super) fn check(
     context: &Context,
     arguments: RecipeArguments,
@@ -63,6 +100,8 @@ pub(super) fn check(
         Eif::parse(&bytes).map_err(|source| Error::Eif { path: image_path.clone(), source })?;
     let release = Release::parse(&release_path, &read(&release_path)?)?;
     release.check_image(&image, &bytes)?;
+    // What has a number is a release, and a release is whole.
+    let whole = release.number.map(|_| Folder::read(folder)).transpose()?;
     let mut recipe = recipe(arguments)?;
     recipe.number = release.number;
     let given = Made { image, bytes, release };
@@ -71,11 +110,19 @@ pub(super) fn check(
     if read(&release_path)? != rebuilt.release.to_bytes() {
         return Err(Error::Differs("release.json has the same content in another form".into()));
     }
+    if let Some(whole) = whole {
+        whole.require_equal(&folder_of(&recipe, &rebuilt)?)?;
+        println!(
+            "release {}: all files follow from this source",
+            recipe.number.unwrap_or_default()
+        );
+    }
     println!("image reproducible: yes, PCR0 {}", given.release.pcr0);
     Ok(())
 }
 
 fn recipe(arguments: RecipeArguments) -> Result<Recipe, Error> {
+    let files = files(&arguments)?;
     let source = arguments.program.source.source;
     let source = source.canonicalize().map_err(Error::file("find", &source))?;
     let standard_table = source.join("enclave/providers.table");
@@ -84,11 +131,34 @@ fn recipe(arguments: RecipeArguments) -> Result<Recipe, Error> {
         variant: arguments.variant,
         kernel: arguments.kernel.zip(arguments.kernel_config),
         init: arguments.init,
+        files,
         command_line: arguments.command_line,
         provider_table: arguments.table.or(standard_table.exists().then_some(standard_table)),
         number: arguments.number,
         source,
     })
+}
+
+/// What a development image is told: whom its attester is, and whom the mock's certificates are by.
+/// Whoever builds it learns the fingerprint by which a client accepts it.
+fn files(arguments: &RecipeArguments) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let refused =
+        |reason: &str| Error::Configuration { path: "--program".into(), reason: reason.to_owned() };
+    let development = matches!(arguments.program.program, ProgramName::Development);
+    match (development, &arguments.development_root, &arguments.mock_root) {
+        (false, None, None) => Ok(BTreeMap::new()),
+        (true, Some(folder), Some(mock)) => {
+            let fingerprint = sha256_hex(&read(&folder.join("root.der"))?);
+            println!("development root {fingerprint}");
+            let key = folder.join("root.key.pem");
+            Ok(BTreeMap::from([
+                ("root.key.pem".to_owned(), key),
+                ("mock-root.pem".to_owned(), mock.clone()),
+            ]))
+        }
+        (true, ..) => Err(refused("development needs --development-root DIR and --mock-root PEM")),
+        (false, ..) => Err(refused("only a development image takes a root; leave the root away")),
+    }
 }
 
 pub(super) fn program(name: ProgramName) -> Program {

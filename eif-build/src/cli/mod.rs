@@ -2,6 +2,7 @@
 
 mod boot;
 mod boot_test;
+mod confinement;
 mod image;
 mod look;
 mod parts;
@@ -67,9 +68,23 @@ enum Command {
         #[arg(long, default_value = "target/image")]
         out: PathBuf,
     },
+    /// Builds a release twice and writes its five files: image, manifest, measurements, bill of
+    /// materials, checksums.
+    ///
+    /// The source must be exactly a commit. The last line is `image reproducible: yes, PCR0 HEX`.
+    Release {
+        #[command(flatten)]
+        recipe: RecipeArguments,
+        /// Folder for the files [default: target/release-NUMBER].
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Build the kernel once more even if this recipe has come out of two folders alike before.
+        #[arg(long)]
+        fresh_kernel: bool,
+    },
     /// Builds again in another folder and compares with a release, byte by byte.
     Check {
-        /// Folder with aegis.eif and release.json.
+        /// Folder of a release, or with aegis.eif and release.json only.
         folder: PathBuf,
         #[command(flatten)]
         recipe: RecipeArguments,
@@ -199,6 +214,13 @@ struct RecipeArguments {
     /// The provider table in the program [default: enclave/providers.table in the source].
     #[arg(long)]
     table: Option<PathBuf>,
+    /// Folder with the development root (`aegis-enclave-dev root --state DIR`), for --program
+    /// development only.
+    #[arg(long, value_name = "DIR")]
+    development_root: Option<PathBuf>,
+    /// The mock provider's root certificate, for --program development only.
+    #[arg(long, value_name = "PEM")]
+    mock_root: Option<PathBuf>,
     /// Number of the release.
     #[arg(long)]
     number: Option<u32>,
@@ -214,6 +236,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Error> {
             image::twice(&context()?, recipe, &out, fresh_kernel)
         }
         Command::Build { recipe, out } => image::once(&context()?, recipe, &out),
+        Command::Release { recipe, out, fresh_kernel } => {
+            image::release(&context()?, recipe, out, fresh_kernel)
+        }
         Command::Check { folder, recipe, fresh_kernel } => {
             image::check(&context()?, recipe, &folder, fresh_kernel)
         }

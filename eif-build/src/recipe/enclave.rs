@@ -19,7 +19,8 @@ use crate::recipe::read;
 use crate::recipe::say;
 use crate::recipe::toolchain;
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The platform of every image.
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 const GCC: &str = "gcc-12";
 
 /// Which program of the workspace.

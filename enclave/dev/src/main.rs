@@ -1,8 +1,12 @@
 //! The enclave for laptops and emulators: the same shell and core as the production image, with an
 //! attester whose root it makes itself and with rows for the mock provider. Never part of a
 //! production image (`cargo xtask deps` holds that).
+//!
+//! As a process it reaches its host over Unix sockets; as PID 1 of an emulated enclave, where it has no
+//! arguments, over AF_VSOCK: see [`machine`].
 
 mod legs;
+mod machine;
 
 use std::{
     io::Read,
@@ -12,7 +16,7 @@ use std::{
 };
 
 use aegis_dev_attester::{AttestRequest, DevelopmentAttester, PcrBank};
-use aegis_enclave::{Enclave, Setup, public_roots};
+use aegis_enclave::{Enclave, Setup, boot, public_roots};
 use aegis_nsm::{Attester, Claims, Unavailable};
 use aegis_wire::table::Table;
 use clap::{Parser, Subcommand};
@@ -45,6 +49,12 @@ enum Command {
     Run(Run),
     /// Print the provider table: the production rows, then the mock rows.
     Table,
+    /// Print the fingerprint of the development root in a folder, made when missing.
+    Root {
+        /// The folder.
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+    },
 }
 
 #[derive(clap::Args)]
@@ -62,58 +72,85 @@ struct Run {
     /// End when standard input ends, as it does when the parent dies.
     #[arg(long)]
     exit_with_stdin: bool,
+    /// Give up system calls as the program of an image does; one that is missing then ends this
+    /// program, so it is for the C library that images are built with.
+    #[arg(long)]
+    confine: bool,
 }
 
-/// Signs as the development root, with the measurement of this very program.
-struct Development {
+/// Signs as the development root.
+struct Signer {
     attester: DevelopmentAttester,
     pcrs: PcrBank,
 }
 
-impl Attester for Development {
-    fn attest(&self, claims: Claims<'_>) -> Result<Vec<u8>, Unavailable> {
+impl Signer {
+    fn sign(&self, claims: Claims<'_>, now_ms: u64) -> Result<Vec<u8>, Unavailable> {
         let Claims { public_key, user_data, nonce } = claims;
         let request = AttestRequest {
             public_key: Some(public_key),
             user_data: Some(user_data),
             nonce: Some(nonce),
         };
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
-        let now_ms = now.as_millis().try_into().map_err(|_| Unavailable)?;
         self.attester.attest(&self.pcrs, &request, now_ms).map_err(|_| Unavailable)
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Table => print!("{TABLE_TEXT}"),
-        Command::Run(run) => {
-            if let Err(error) = serve(run).await {
-                eprintln!("aegis-enclave-dev: {error}");
-                return ExitCode::from(3);
-            }
-        }
+/// The attester of a plain process takes the time from the machine.
+impl Attester for Signer {
+    fn attest(&self, claims: Claims<'_>) -> Result<Vec<u8>, Unavailable> {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
+        self.sign(claims, now.as_millis().try_into().map_err(|_| Unavailable)?)
     }
-    ExitCode::SUCCESS
 }
 
-async fn serve(run: Run) -> Result<(), String> {
-    let at = |path: &Path| format!("{}: ", path.display());
-    let attester = DevelopmentAttester::open_or_create(&run.state)
-        .map_err(|error| format!("{}{error}; name a writable --state folder", at(&run.state)))?;
-    let pcrs = aegis_dev_attester::development_pcrs_of_this_process()
-        .map_err(|error| format!("this program cannot be measured: {error}"))?;
-    let mut mock = RootCertStore::empty();
-    if let Some(path) = &run.mock_root {
-        let bad = |error: &dyn std::fmt::Display| {
-            format!("{}{error}; name a PEM certificate with --mock-root", at(path))
-        };
-        let root = CertificateDer::from_pem_file(path).map_err(|error| bad(&error))?;
-        mock.add(root).map_err(|error| bad(&error))?;
+fn main() -> ExitCode {
+    let done = match machine::is_this() {
+        true => machine::run().map(|never| match never {}).map_err(str::to_owned),
+        false => match Cli::parse().command {
+            Command::Table => {
+                print!("{TABLE_TEXT}");
+                Ok(())
+            }
+            Command::Root { state } => {
+                open(&state).map(|root| println!("{}", hex::encode(root.root_fingerprint())))
+            }
+            Command::Run(run) => serve(run),
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aegis-enclave-dev: {error}");
+            ExitCode::from(3)
+        }
     }
+}
+
+fn open(state: &Path) -> Result<DevelopmentAttester, String> {
+    DevelopmentAttester::open_or_create(state)
+        .map_err(|error| format!("{}: {error}; name a writable --state folder", state.display()))
+}
+
+fn mock_roots(path: &Path) -> Result<RootCertStore, String> {
+    let bad = |error: &dyn std::fmt::Display| {
+        format!("{}: {error}; name a PEM certificate with --mock-root", path.display())
+    };
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_file(path).map_err(|error| bad(&error))?;
+    roots.add(root).map_err(|error| bad(&error))?;
+    Ok(roots)
+}
+
+#[tokio::main]
+async fn serve(run: Run) -> Result<(), String> {
+    let attester = open(&run.state)?;
+    let own = aegis_dev_attester::development_pcrs_of_this_process;
+    let pcrs = machine::pcrs().map_or_else(own, Ok);
+    let pcrs = pcrs.map_err(|error| format!("this program cannot be measured: {error}"))?;
+    let mock = run.mock_root.as_deref().map_or(Ok(RootCertStore::empty()), mock_roots)?;
     let legs = Unix::listen(&run.legs)
-        .map_err(|error| format!("{}{error}; name a folder with --legs", at(&run.legs)))?;
+        .map_err(|error| format!("{}: {error}; name a folder with --legs", run.legs.display()))?;
     let ready = serde_json::json!({
         "event": "ready",
         "root_sha256": hex::encode(attester.root_fingerprint()),
@@ -122,11 +159,14 @@ async fn serve(run: Run) -> Result<(), String> {
         "pcr2": hex::encode(pcrs[2]),
     });
     let enclave = Enclave::boot(Setup {
-        attester: Box::new(Development { attester, pcrs }),
+        attester: Box::new(Signer { attester, pcrs }),
         table: &TABLE,
         roots: vec![public_roots(), ("mock", mock)],
         legs: Box::new(legs),
     })?;
+    if run.confine {
+        boot::confine(libc::AF_UNIX).map_err(|error| format!("--confine: {error}"))?;
+    }
     println!("{ready}");
     let (ended, mut end) = tokio::sync::mpsc::channel::<()>(1);
     if run.exit_with_stdin {
@@ -141,6 +181,5 @@ async fn serve(run: Run) -> Result<(), String> {
     tokio::select! {
         never = enclave.serve() => match never {},
         _ = end.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }

@@ -19,6 +19,9 @@ use crate::{
 /// Installed from its source when the cache does not have it.
 const CARGO_DENY: &str = "0.20.2";
 
+/// How many vsock connections must leave no memory behind; by hand also 10,000.
+const BOOT_CONNECTIONS: &str = "1000";
+
 /// Longest wait for the database of advisories.
 const FETCH: Duration = Duration::from_secs(120);
 
@@ -30,6 +33,7 @@ pub(super) fn run(workspace: &Workspace, stage: Stage) -> Result<Counts, Failure
         Stage::Gates => Ok(gates(workspace)),
         Stage::Tests => tests(workspace),
         Stage::Sdk => sdk::run(workspace),
+        Stage::Boot => boot(workspace),
         Stage::Deny => deny(workspace),
         Stage::Audit => seeded(workspace),
     }
@@ -41,7 +45,8 @@ fn fmt(workspace: &Workspace) -> Result<Counts, Failure> {
 
 fn clippy(workspace: &Workspace) -> Result<Counts, Failure> {
     let mut clippy = workspace.cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
+    clippy.args(["--locked", "--quiet"]);
     process::passes(clippy.args(["--", "--deny", "warnings"])).map(one)
 }
 
@@ -92,6 +97,24 @@ pub(super) fn built(workspace: &Workspace) -> Result<bool, Failure> {
         println!("the workspace does not compile");
     }
     Ok(built)
+}
+
+/// The path through a machine, then the probe's questions to one. The first copies the source to the
+/// place in the cache where both build, so that dependencies compiled there serve every checkout.
+fn boot(workspace: &Workspace) -> Result<Counts, Failure> {
+    let mut path = workspace.cargo();
+    path.args(["test", "--workspace", "--locked", "--no-fail-fast", "--test", "boot"]);
+    path.args(["--features", "aegis-rig/machines"]);
+    let (mut counts, success) = counted(&mut path, Counts::of_result)?;
+    if !success && counts.failed == 0 {
+        println!("the tests of machines failed before the first of them ended");
+        counts += FAILED;
+    }
+    let mut probe = workspace.cargo();
+    probe.args(["run", "--locked", "--quiet", "--package", "aegis-eif", "--", "boot-test"]);
+    probe.args(["--connections", BOOT_CONNECTIONS, "--source"]).arg(cache()?.join("boot/tree"));
+    counts += one(process::passes(&mut probe)?);
+    Ok(counts)
 }
 
 /// Runs a test program, shows what it prints but for tests that passed, and adds up the lines

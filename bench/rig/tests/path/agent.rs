@@ -72,7 +72,7 @@ async fn written(folder: &Path) -> PathBuf {
 /// What `aegis receipt verify` prints, or its last words.
 fn verified(stack: &Stack, bundle: &Path, more: &[&OsStr]) -> Result<serde_json::Value, String> {
     let (accept, root) = (stack.folder().join("accept.json"), stack.enclave.as_ref().unwrap());
-    let root = root.root().to_string();
+    let root = root.root().unwrap().to_string();
     let fixed: [&OsStr; 8] = [
         "receipt".as_ref(),
         "verify".as_ref(),

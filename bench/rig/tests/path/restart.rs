@@ -79,7 +79,7 @@ async fn enclave_restart_is_verified_anew_and_settled() {
     let client = user.client().unwrap();
     let stalled = send(&client, &user, "bytes;n=90000, stall;after=20000").await.unwrap();
     let before = client.session(&user.key).await.unwrap().attested().clone();
-    stack.enclave.take().unwrap().program.kill().unwrap();
+    stack.enclave.take().unwrap().kill().unwrap();
     assert!(!Answer::read(stalled).await.clean, "a stream of a dead enclave ended cleanly");
 
     stack.start_enclave(Image::Shipped).await.unwrap();
@@ -99,7 +99,7 @@ async fn enclave_of_another_measurement_is_refused_after_a_restart() {
     let user = stack.user(KEY).unwrap();
     let client = user.client().unwrap();
     assert_eq!(send(&client, &user, "").await.unwrap().status().as_u16(), 200);
-    stack.enclave.take().unwrap().program.kill().unwrap();
+    stack.enclave.take().unwrap().kill().unwrap();
     let folder = stack.folder().to_owned();
     stack.start_enclave(Image::OtherMeasurement(&folder)).await.unwrap();
     let sent = stack.mock.recorded().len();

@@ -119,6 +119,12 @@ impl DevelopmentAttester {
         Ok(Self { root, issued: Mutex::new(None) })
     }
 
+    /// The attester whose `root.key.pem` has this content: of an image that has no state folder.
+    pub fn from_pem(text: &[u8]) -> Result<Self, AttesterError> {
+        let root = parse_root(text).ok_or_else(|| AttesterError::Corrupt { path: "PEM".into() })?;
+        Ok(Self { root, issued: Mutex::new(None) })
+    }
+
     /// An attester whose root nobody else has, kept nowhere.
     pub fn ephemeral() -> Self {
         Self { root: CertificateSpec::development_root().issue(None), issued: Mutex::new(None) }
@@ -219,14 +225,17 @@ fn load_root(path: &Path) -> Result<IssuedCertificate, AttesterError> {
         return Err(AttesterError::KeyReadable { path: path.to_owned(), mode });
     }
     let text = fs::read(path).map_err(state(path))?;
-    let corrupt = || AttesterError::Corrupt { path: path.to_owned() };
-    let blocks = pem::parse_many(text).map_err(|_| corrupt())?;
-    let [key, certificate] = blocks.as_slice() else { return Err(corrupt()) };
+    parse_root(&text).ok_or_else(|| AttesterError::Corrupt { path: path.to_owned() })
+}
+
+fn parse_root(text: &[u8]) -> Option<IssuedCertificate> {
+    let blocks = pem::parse_many(text).ok()?;
+    let [key, certificate] = blocks.as_slice() else { return None };
     if (key.tag(), certificate.tag()) != (PRIVATE_KEY, CERTIFICATE) {
-        return Err(corrupt());
+        return None;
     }
     let spec = CertificateSpec::development_root();
-    IssuedCertificate::restore(spec, certificate.contents(), key.contents()).ok_or_else(corrupt)
+    IssuedCertificate::restore(spec, certificate.contents(), key.contents())
 }
 
 /// Writes a public copy, if it is not there already.
