@@ -27,7 +27,7 @@ pub enum Stage {
     Tests,
     /// The official SDKs against `aegis up`.
     Sdk,
-    /// Images on an emulated machine: the path through one, and what a client refuses.
+    /// Images on an emulated machine: the path through one, and what a client refuses. By name only.
     Boot,
     /// Bans, licences, sources and advisories of third-party crates.
     Deny,
@@ -48,7 +48,9 @@ pub struct Selection {
 
 impl Selection {
     fn stages(&self) -> Vec<Stage> {
-        let wanted = |stage: &Stage| self.only.is_empty() || self.only.contains(stage);
+        // What boots machines builds static programs and installs Debian's packages.
+        let usual = |stage: &Stage| self.only.is_empty() && *stage != Stage::Boot;
+        let wanted = |stage: &Stage| usual(stage) || self.only.contains(stage);
         let all = Stage::value_variants().iter().copied();
         all.filter(wanted).filter(|stage| !self.skip.contains(stage)).collect()
     }
@@ -120,10 +122,13 @@ mod tests {
     #[test]
     fn stages_are_chosen_by_name_in_their_order() {
         let all = Stage::value_variants();
-        assert_eq!(Selection::default().stages(), all);
+        let usual: Vec<_> = all.iter().copied().filter(|stage| *stage != Stage::Boot).collect();
+        assert_eq!(Selection::default().stages(), usual);
+        let boot = Selection { only: vec![Stage::Boot], skip: Vec::new() };
+        assert_eq!(boot.stages(), [Stage::Boot]);
         let only = Selection { only: vec![Stage::Deny, Stage::Fmt], skip: Vec::new() };
         assert_eq!(only.stages(), [Stage::Fmt, Stage::Deny]);
         let skip = Selection { only: Vec::new(), skip: vec![Stage::Sdk] };
-        assert_eq!(skip.stages().len(), all.len() - 1);
+        assert_eq!(skip.stages().len(), usual.len() - 1);
     }
 }

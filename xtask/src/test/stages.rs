@@ -45,8 +45,7 @@ fn fmt(workspace: &Workspace) -> Result<Counts, Failure> {
 
 fn clippy(workspace: &Workspace) -> Result<Counts, Failure> {
     let mut clippy = workspace.cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
-    clippy.args(["--locked", "--quiet"]);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);
     process::passes(clippy.args(["--", "--deny", "warnings"])).map(one)
 }
 

@@ -239,7 +239,7 @@ async fn the_owner_s_tool_verifies_and_seals() {
         std::process::Command::new(Binary::Aegis.path().unwrap())
             .args(["account", "seal", "--router", &router, "--router-ca", &at("outer.pem")])
             .args(["--accept", &at(accept), "--key-file", &at("virtual.key")])
-            .args(["--dangerous-development-root", &world.enclave.root().to_string()])
+            .args(["--dangerous-development-root", &world.enclave.root().unwrap().to_string()])
             .args(["--owner-key", &key, "--credential-file", &at("credential")])
             .args(["--provider", OPENAI, "--number", "7"])
             .env_remove("HTTPS_PROXY")
