@@ -83,6 +83,14 @@ impl Enclave {
         Self { running: Running::Machine(Box::new(machine)), root, release, measurement }
     }
 
+    /// Its process number; none for a machine.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.running {
+            Running::Process(program) => Some(program.pid()),
+            Running::Machine(_) => None,
+        }
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(self) -> io::Result<()> {
         match self.running {

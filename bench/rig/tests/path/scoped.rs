@@ -83,7 +83,7 @@ async fn a_file_of_any_size_streams_in_bounded_memory() {
     let stack = Stack::start().await.unwrap();
     stack.ready().await.unwrap();
     let session = stack.user(FILE_KEY).unwrap().session(Mode::Http2).await.unwrap();
-    let pid = stack.enclave.as_ref().unwrap().program.pid();
+    let pid = stack.enclave.as_ref().unwrap().pid().unwrap();
     let file = Bytes::from(PseudoRandom::new(8).take(96 * MIB));
     let before = peak_bytes(pid);
     let url = "https://openai.mock.aegis.test/v1/files";
