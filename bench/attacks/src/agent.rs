@@ -58,6 +58,8 @@ pub enum Failed {
 pub struct Done {
     /// What ran, each line a program with its arguments.
     pub ran: Vec<String>,
+    /// The commands that the answers told it to run, where the agent lets them be seen.
+    pub arrived: Vec<String>,
     /// Why it ended early, if it did.
     pub failed: Option<Failed>,
 }
@@ -66,11 +68,12 @@ pub struct Done {
 pub async fn step(base: &Base, variant: Variant, step: &Step) -> io::Result<Done> {
     let shell = Shell::new()?;
     let mut turn = Turn { prompt: step.command.clone(), calls: Vec::new(), results: Vec::new() };
+    let mut arrived = Vec::new();
     // The call and the answer to its result; a model that keeps calling is not what is tested.
     for _ in 0..2 {
         let body = match ask(base, variant, step, &turn).await {
             Ok(body) => body,
-            Err(failed) => return Ok(Done { ran: shell.take()?, failed: Some(failed) }),
+            Err(failed) => return Ok(Done { ran: shell.take()?, arrived, failed: Some(failed) }),
         };
         let calls = Message::read(&body).map(|message| message.calls()).unwrap_or_default();
         if calls.is_empty() {
@@ -79,12 +82,14 @@ pub async fn step(base: &Base, variant: Variant, step: &Step) -> io::Result<Done
         for call in &calls {
             let arguments: serde_json::Value =
                 serde_json::from_str(&call.arguments).unwrap_or_default();
-            shell.run(arguments["command"].as_str().unwrap_or_default())?;
+            let command = arguments["command"].as_str().unwrap_or_default();
+            shell.run(command)?;
+            arrived.push(command.to_owned());
             turn.results.push(step.result.clone());
         }
         turn.calls.extend(calls);
     }
-    Ok(Done { ran: shell.take()?, failed: None })
+    Ok(Done { ran: shell.take()?, arrived, failed: None })
 }
 
 async fn ask(base: &Base, variant: Variant, step: &Step, turn: &Turn) -> Result<Bytes, Failed> {

@@ -9,10 +9,12 @@ use aegis_mock::MockConfig;
 use aegis_mock::MockHandle;
 use aegis_mock::MockRoot;
 use aegis_rig::world::MOCK_NAMES;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::agent;
 use crate::agent::Base;
+use crate::router::Http;
 use crate::router::Router;
 
 /// The key that callers of the plaintext router send.
@@ -28,7 +30,7 @@ pub struct Baseline {
     pub base: Base,
     /// The root of the router's certificate.
     pub root: MockRoot,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Baseline {
@@ -54,6 +56,19 @@ impl Baseline {
             key: CALLER_KEY.to_owned(),
             patience: agent::PATIENCE,
         };
-        Ok(Self { mock, router, base, root, _tasks: tasks })
+        Ok(Self { mock, router, base, root, tasks })
+    }
+
+    /// A port on loopback without TLS, as an agent's machine would have in front of the router.
+    pub async fn listen_in_the_clear(&mut self) -> io::Result<Base> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let (address, router) = (listener.local_addr()?, Arc::clone(&self.router));
+        self.tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(Arc::clone(&router).serve(stream, Http::One));
+            }
+        });
+        Ok(Base { address, root: None, ..self.base.clone() })
     }
 }

@@ -5,7 +5,9 @@
 //! * [`router`] is the plaintext router, [`baseline`] puts it between agent and provider.
 //! * [`place`] puts the same attackers into the host's place.
 //! * [`adaptive`] has the attacks that only a host on the sealed path has occasion for.
-//! * [`agent`] executes what it is told; what ran is what counts ([`run`]).
+//! * [`defences`] sets what a client can do by itself beside it.
+//! * [`agent`] executes what it is told; what ran is what counts ([`run`]). [`real`] has Codex CLI
+//!   and Claude Code in its place.
 //!
 //! `ATTACKS.md` is the ledger: what is expected of each, and which test holds it.
 
@@ -15,9 +17,11 @@ pub mod api;
 pub mod attacker;
 pub mod attacks;
 pub mod baseline;
+pub mod defences;
 pub mod ledger;
 pub mod message;
 pub mod place;
+pub mod real;
 pub mod report;
 pub mod router;
 pub mod run;

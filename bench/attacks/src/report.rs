@@ -6,13 +6,13 @@ use crate::adaptive;
 use crate::adaptive::Adaptive;
 use crate::adaptive::Verdict;
 use crate::api;
-use crate::api::Variant;
 use crate::attacks;
 use crate::place;
 use crate::place::Place;
 use crate::place::Trust;
 use crate::run;
 use crate::run::Ending;
+use crate::run::Executor;
 use crate::scenario::Attack;
 
 /// The endings of one attack in one place, one for each variant.
@@ -51,13 +51,35 @@ pub struct Found {
 
 impl Found {
     /// Runs an attack everywhere.
-    pub async fn run(attack: &dyn Attack, variants: &[Variant], trust: Trust) -> io::Result<Self> {
-        let baseline = run::against_baseline(attack, variants, true).await?;
+    pub async fn run(
+        attack: &dyn Attack,
+        executors: &[Executor<'_>],
+        trust: Trust,
+    ) -> io::Result<Self> {
+        let baseline = Self::at_baseline(attack, executors).await?;
+        let sealed = Self::at_sealed(attack, executors, trust).await?;
+        Ok(Self { id: attack.id(), baseline, sealed })
+    }
+
+    /// Runs it in the plaintext router.
+    pub async fn at_baseline(
+        attack: &dyn Attack,
+        executors: &[Executor<'_>],
+    ) -> io::Result<Endings> {
+        run::against_baseline(attack, executors, true).await.map(Endings)
+    }
+
+    /// Runs it in every place on the sealed path.
+    pub async fn at_sealed(
+        attack: &dyn Attack,
+        executors: &[Executor<'_>],
+        trust: Trust,
+    ) -> io::Result<Vec<Endings>> {
         let mut sealed = Vec::new();
         for place in place::PLACES {
-            sealed.push(Endings(run::against_sealed(attack, variants, place, trust).await?));
+            sealed.push(Endings(run::against_sealed(attack, executors, place, trust).await?));
         }
-        Ok(Self { id: attack.id(), baseline: Endings(baseline), sealed })
+        Ok(sealed)
     }
 
     /// In this place.
@@ -87,11 +109,11 @@ fn is_chosen(id: &str, only: &[String]) -> bool {
 
 /// Two variants, which differ from attack to attack so that a few attacks meet all of them: the
 /// tests' bound on their time.
-pub fn two_variants(number: usize) -> Vec<Variant> {
+pub fn two_variants(number: usize) -> Vec<Executor<'static>> {
     let all = api::variants();
     let at = |n: usize| all[n % all.len()];
     // An even and an odd one: not streamed, streamed, of two APIs.
-    vec![at(number * 2), at(number * 2 + 3)]
+    Executor::small(&[at(number * 2), at(number * 2 + 3)])
 }
 
 /// The table, a line for each attack.
@@ -135,4 +157,9 @@ pub fn adaptive_line(found: &[(&str, Verdict)]) -> String {
 /// Whether an adaptive attack got through.
 pub fn is_through(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Through(_))
+}
+
+/// Whether every attack succeeds against the baseline and none gets through the sealed path.
+pub fn holds(found: &[Found]) -> bool {
+    found.iter().all(|row| row.baseline.all_succeed() && !row.through())
 }

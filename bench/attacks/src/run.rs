@@ -1,6 +1,7 @@
 //! Runs an attack in every variant against the baseline, and in every place on the sealed path.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use aegis_rig::memory;
@@ -15,6 +16,7 @@ use crate::agent;
 use crate::agent::Base;
 use crate::agent::Done;
 use crate::agent::Failed;
+use crate::api;
 use crate::api::Variant;
 use crate::attacker::Attacker;
 use crate::attacker::Clock;
@@ -25,8 +27,11 @@ use crate::place;
 use crate::place::Place;
 use crate::place::Slot;
 use crate::place::Trust;
+use crate::real;
+use crate::real::registry::Registry;
 use crate::scenario::Attack;
 use crate::scenario::Goal;
+use crate::scenario::Step;
 
 /// How one variant of an attack ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,18 +60,48 @@ impl std::fmt::Display for Ending {
     }
 }
 
-/// Takes a task through `base` with this attacker on the way; `look` shows the attacker, at the
-/// end, what a place keeps.
+/// Who executes the last step of a task. The steps before it, by which somebody tries the router
+/// out, are always the small agent's.
+#[derive(Clone, Copy)]
+pub enum Executor<'a> {
+    /// The small agent, in this API.
+    Small(Variant),
+    /// A coding agent, from this folder of packages, with this registry.
+    Real(real::Agent, &'a Path, &'a Registry),
+}
+
+impl Executor<'_> {
+    /// The small agent in each of these APIs.
+    pub fn small(variants: &[Variant]) -> Vec<Executor<'static>> {
+        variants.iter().map(|variant| Executor::Small(*variant)).collect()
+    }
+}
+
+/// Takes a task through `base`.
 async fn take(
     attack: &dyn Attack,
     base: &Base,
-    variant: Variant,
+    executor: Executor<'_>,
     clock: &Clock,
 ) -> io::Result<Vec<Done>> {
-    let mut all = Vec::new();
-    for step in attack.task() {
+    let (mut all, mut task) = (Vec::new(), attack.task());
+    let last = task.pop();
+    let variant = match executor {
+        Executor::Small(variant) => variant,
+        Executor::Real(agent, ..) => agent.variant(),
+    };
+    for step in task {
         clock.set_hour(step.hour);
         all.push(agent::step(base, variant, &step).await?);
+    }
+    if let Some(step) = last {
+        clock.set_hour(step.hour);
+        all.push(match executor {
+            Executor::Small(variant) => agent::step(base, variant, &step).await?,
+            Executor::Real(agent, packages, registry) => {
+                agent.step(packages, base, registry, &step).await?
+            }
+        });
     }
     Ok(all)
 }
@@ -117,25 +152,58 @@ pub(crate) fn name_step(code: &str, said: &str) -> String {
 /// Against the plaintext router, with the attacker in it or without.
 pub async fn against_baseline(
     attack: &dyn Attack,
-    variants: &[Variant],
+    executors: &[Executor<'_>],
     attacker_on: bool,
 ) -> io::Result<Vec<Ending>> {
-    let baseline = Baseline::start().await?;
+    let mut baseline = Baseline::start().await?;
     let mut endings = Vec::new();
-    for variant in variants {
+    for executor in executors {
+        let base = match executor {
+            Executor::Small(_) => baseline.base.clone(),
+            // A coding agent knows no root of ours: its base URL is a port on its own machine.
+            Executor::Real(..) => baseline.listen_in_the_clear().await?,
+        };
         let clock = Clock::default();
         let attacker = attack.attacker(&clock);
         baseline.router.set_attacker(attacker_on.then(|| Arc::clone(&attacker)));
-        let steps = take(attack, &baseline.base, *variant, &clock).await?;
+        let steps = take(attack, &base, *executor, &clock).await?;
         endings.push(judge(attack, attacker.as_ref(), &steps));
     }
     Ok(endings)
 }
 
+/// The commands that reach an agent in the last step, with the attacker in the plaintext router.
+pub async fn arrived_at_baseline(
+    attack: &dyn Attack,
+    executors: &[Executor<'_>],
+) -> io::Result<Vec<Vec<String>>> {
+    let baseline = Baseline::start().await?;
+    let mut arrived = Vec::new();
+    for executor in executors {
+        let clock = Clock::default();
+        baseline.router.set_attacker(Some(attack.attacker(&clock)));
+        let steps = take(attack, &baseline.base, *executor, &clock).await?;
+        arrived.extend(steps.last().map(|done| done.arrived.clone()));
+    }
+    Ok(arrived)
+}
+
+/// The commands that reach an agent in each step, on the sealed path with a host that behaves.
+pub async fn arrived_on_sealed(steps: &[Step]) -> io::Result<Vec<Vec<String>>> {
+    let world = World::start().await?;
+    let (_agent, address) = world.start_agent().await?;
+    let base = Base { address, root: None, key: KEY.to_owned(), patience: agent::PATIENCE };
+    let mut arrived = Vec::new();
+    for (step, variant) in steps.iter().zip(api::variants().into_iter().cycle()) {
+        arrived.push(agent::step(&base, variant, step).await?.arrived);
+    }
+    Ok(arrived)
+}
+
 /// Against the sealed path, from one place in the host's stead.
 pub async fn against_sealed(
     attack: &dyn Attack,
-    variants: &[Variant],
+    executors: &[Executor<'_>],
     place: Place,
     trust: Trust,
 ) -> io::Result<Vec<Ending>> {
@@ -145,11 +213,11 @@ pub async fn against_sealed(
     let (_agent, address) = world.start_agent().await?;
     let base = Base { address, root: None, key: KEY.to_owned(), patience: agent::PATIENCE };
     let mut endings = Vec::new();
-    for variant in variants {
+    for executor in executors {
         let clock = Clock::default();
         let attacker = attack.attacker(&clock);
         slot.set(Arc::clone(&attacker));
-        let steps = take(attack, &base, *variant, &clock).await?;
+        let steps = take(attack, &base, *executor, &clock).await?;
         show_all(attacker.as_ref(), world.hostile.record());
         endings.push(judge(attack, attacker.as_ref(), &steps));
     }
@@ -171,17 +239,17 @@ fn show_all(attacker: &dyn Attacker, record: &Record) {
 /// What a passive attacker finds in the shipped host's memory, files, output and legs.
 pub async fn against_memory(
     attack: &dyn Attack,
-    variants: &[Variant],
+    executors: &[Executor<'_>],
 ) -> io::Result<(Vec<Ending>, bool)> {
     let stack = Stack::start().await?;
     stack.ready().await?;
     let (_agent, address) = stack.start_agent().await?;
     let base = Base { address, root: None, key: KEY.to_owned(), patience: agent::PATIENCE };
     let (mut endings, mut alive) = (Vec::new(), true);
-    for variant in variants {
+    for executor in executors {
         let clock = Clock::default();
         let attacker = attack.attacker(&clock);
-        let steps = take(attack, &base, *variant, &clock).await?;
+        let steps = take(attack, &base, *executor, &clock).await?;
         let host = stack.host.as_ref().ok_or_else(|| io::Error::other("the host is down"))?;
         let mut show = |bytes: &[u8]| {
             for direction in [Direction::Up, Direction::Down] {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -22,14 +23,27 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// A new folder of shims.
+    /// A new folder of shims; `ls` prints these words.
     pub fn new() -> io::Result<Self> {
+        Self::with(&PROGRAMS, None, "")
+    }
+
+    /// A folder of shims for these programs only; `ls` prints these words. With a registry, `pip`
+    /// and `npm` are called behind their shims, to ask it.
+    pub fn with(programs: &[&str], registry: Option<SocketAddr>, words: &str) -> io::Result<Self> {
         let folder = TempDir::new()?;
         fs::create_dir(folder.path().join("bin"))?;
         fs::create_dir(folder.path().join("work"))?;
         fs::write(folder.path().join("ran"), "")?;
-        for name in PROGRAMS {
-            shim(&folder.path().join("bin").join(name), name, &folder.path().join("ran"))?;
+        fs::write(folder.path().join("words"), words)?;
+        for name in programs {
+            let behind = match (*name, registry) {
+                ("ls", _) => format!("exec /bin/cat '{}'", folder.path().join("words").display()),
+                ("pip" | "pip3" | "npm", Some(registry)) => call_behind(name, registry),
+                _ => String::new(),
+            };
+            let path = folder.path().join("bin").join(name);
+            shim(&path, name, &folder.path().join("ran"), &behind)?;
         }
         Ok(Self { folder })
     }
@@ -62,10 +76,23 @@ impl Shell {
     }
 }
 
-fn shim(path: &Path, name: &str, log: &Path) -> io::Result<()> {
+fn shim(path: &Path, name: &str, log: &Path, behind: &str) -> io::Result<()> {
     let log = log.display();
-    fs::write(path, format!("#!/bin/sh\nprintf '%s\\n' \"{name}${{*:+ $*}}\" >> '{log}'\n"))?;
+    let note = format!("printf '%s\\n' \"{name}${{*:+ $*}}\" >> '{log}'");
+    fs::write(path, format!("#!/bin/sh\n{note}\n{behind}\n"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// Calls the program itself with the registry on loopback, where there is such a program.
+fn call_behind(name: &str, registry: SocketAddr) -> String {
+    let settings = match name {
+        "npm" => format!("npm_config_registry=http://{registry} npm_config_fetch_retries=0"),
+        _ => format!(
+            "PIP_INDEX_URL=http://{registry}/simple PIP_RETRIES=0 PIP_TARGET=\"$HOME/site\" \
+             PIP_DISABLE_PIP_VERSION_CHECK=1"
+        ),
+    };
+    format!("[ ! -x /usr/bin/{name} ] || PATH=/usr/bin:/bin {settings} exec /usr/bin/{name} \"$@\"")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::StatusCode;
 
 use crate::api::Refusal;
+use crate::api::Scripted;
 use crate::api::UsageMode;
 
 /// The request header that chooses behaviours.
@@ -19,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) ending: Option<Ending>,
     pub(crate) usage: UsageMode,
     pub(crate) thinking: bool,
+    /// The only tool call that an answer may hold.
+    pub(crate) call: Option<Scripted>,
     /// Server-sent events with CR LF line ends.
     pub(crate) crlf: bool,
     /// Body in pieces of this size.
@@ -62,6 +65,7 @@ impl Default for Plan {
             ending: None,
             usage: UsageMode::Once,
             thinking: false,
+            call: None,
             crlf: false,
             split_bytes: None,
             hop_headers: false,
@@ -96,6 +100,13 @@ impl Plan {
             "usage-twice" => self.usage = UsageMode::Twice,
             "no-usage" => self.usage = UsageMode::Never,
             "thinking" => self.thinking = true,
+            "call" => {
+                self.call = Some(Scripted {
+                    tool: parameters.required("tool")?.to_owned(),
+                    argument: parameters.required("argument")?.to_owned(),
+                    value: parameters.required("value")?.to_owned(),
+                });
+            }
             "crlf" => self.crlf = true,
             "split" => self.split_bytes = Some(parameters.number("n", Some(1))?.max(1)),
             "hop-headers" => self.hop_headers = true,

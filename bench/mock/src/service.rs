@@ -159,6 +159,7 @@ impl Exchange {
         let knobs = Knobs {
             usage: self.plan.usage,
             thinking: self.plan.thinking,
+            call: self.plan.call.clone(),
             id: hex::encode(&body.digest[..6]),
         };
         let reply = match (operation, &self.plan.answer) {

@@ -23,13 +23,16 @@ pub(super) async fn run() -> io::Result<Verdict> {
     // Each client is given what was asked for with the question of the one before it.
     let kept = Arc::new(Mutex::new(own));
     let loot = Arc::new(Mutex::new(Vec::new()));
-    let taken = Arc::clone(&loot);
+    let nonces = Arc::new(Mutex::new(Vec::new()));
+    let (taken, heard) = (Arc::clone(&loot), Arc::clone(&nonces));
     trial.world.hostile.on_session(move |session: Session| {
         let (kept, loot) = (Arc::clone(&kept), Arc::clone(&taken));
+        let nonces = Arc::clone(&heard);
         async move {
             let impostor = Impostor::generate()?;
             let mut client = hostile::accept_as(&impostor, session.client).await?;
             let opening = hostile::read_opening(&mut client).await?;
+            nonces.lock().await.push(opening.nonce);
             let enclave = session.door.open(session.number).await?;
             let fresh = hostile::connect_unverified(enclave).await?.evidence(&opening).await?;
             let stale: Evidence = std::mem::replace(&mut *kept.lock().await, fresh);
@@ -46,6 +49,11 @@ pub(super) async fn run() -> io::Result<Verdict> {
     let other = crate::agent::Base { address, ..trial.base.clone() };
     let one = trial.step().await?;
     let two = crate::agent::step(&other, super::PLAIN, &super::step()).await?;
+    // A question that comes twice is one whose answer can be prepared.
+    let nonces = nonces.lock().await;
+    if nonces.iter().enumerate().any(|(i, nonce)| nonces[..i].contains(nonce)) {
+        return Ok(Verdict::Through("a nonce came twice".to_owned()));
+    }
     let loot = loot.lock().await.len();
     Ok(match loot {
         0 => super::all_refused(&[one, two]),

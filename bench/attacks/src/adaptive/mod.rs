@@ -198,6 +198,7 @@ mod tests {
     fn whatever_is_not_the_providers_word_is_seen() {
         let done = |ran: &[&str], failed: bool| Done {
             ran: ran.iter().map(|line| (*line).to_owned()).collect(),
+            arrived: Vec::new(),
             failed: failed.then_some(Failed::Broken),
         };
         for good in [done(&[COMMAND], false), done(&[], true), done(&[COMMAND], true)] {
@@ -207,7 +208,7 @@ mod tests {
             assert!(matches!(nothing_else(&[bad]), Verdict::Through(_)));
         }
         let refused = Failed::Refused("host_unavailable".to_owned(), String::new());
-        let refused = Done { ran: Vec::new(), failed: Some(refused) };
+        let refused = Done { ran: Vec::new(), arrived: Vec::new(), failed: Some(refused) };
         let words = vec!["host_unavailable".to_owned()];
         assert_eq!(all_refused(std::slice::from_ref(&refused)), Verdict::Refused(words));
         assert!(matches!(all_refused(&[refused, done(&[COMMAND], false)]), Verdict::Through(_)));

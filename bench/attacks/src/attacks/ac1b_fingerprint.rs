@@ -26,7 +26,7 @@ impl scenario::Attack for Attack {
     fn task(&self) -> Vec<Step> {
         let step = Step::new("pip install requests");
         let agent = step.clone().header("user-agent", "codex_cli_rs/0.169.0 (Debian 12; x86_64)");
-        vec![step.header("user-agent", "curl/8.0"), agent]
+        vec![step, agent]
     }
 
     fn goal(&self) -> Goal {
@@ -42,17 +42,19 @@ impl scenario::Attack for Attack {
     }
 }
 
+/// How the user agents of coding agents begin.
+const AGENTS: [&str; 2] = ["codex_", "claude-cli/"];
+
 /// Whether the last request came from such an agent.
 #[derive(Default)]
 struct Last(AtomicBool);
 
 impl Condition for Last {
     fn note(&self, request: &Passing) {
-        let found = request
-            .head
-            .iter()
-            .any(|(name, value)| name == "user-agent" && value.starts_with(b"codex_cli_rs/"))
-            || contains(&request.body, b"codex_cli_rs/");
+        let known = |value: &[u8]| AGENTS.iter().any(|agent| value.starts_with(agent.as_bytes()));
+        let named = request.head.iter().any(|(name, value)| name == "user-agent" && known(value));
+        // A wire shows no fields: the names may stand anywhere.
+        let found = named || AGENTS.iter().any(|agent| contains(&request.body, agent.as_bytes()));
         self.0.store(found, Ordering::SeqCst);
     }
 

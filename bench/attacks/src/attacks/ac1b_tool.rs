@@ -41,13 +41,18 @@ impl scenario::Attack for Attack {
     }
 }
 
+/// What agents call the tool that runs commands.
+const TOOLS: [&str; 3] = ["shell", "exec_command", "Bash"];
+
 /// Whether the last request offers the tool.
 #[derive(Default)]
 struct Last(AtomicBool);
 
 impl Condition for Last {
     fn note(&self, request: &Passing) {
-        let found = contains(&request.body, b"\"name\":\"shell\"");
+        let offered =
+            |tool: &&str| contains(&request.body, format!("\"name\":\"{tool}\"").as_bytes());
+        let found = TOOLS.iter().any(offered);
         self.0.store(found, Ordering::SeqCst);
     }
 

@@ -8,6 +8,7 @@ use aegis_attacks::attacks;
 use aegis_attacks::baseline::Baseline;
 use aegis_attacks::run;
 use aegis_attacks::run::Ending;
+use aegis_attacks::run::Executor;
 use aegis_attacks::scenario::Goal;
 use aegis_mock::MockConfig;
 use aegis_mock::MockHandle;
@@ -96,11 +97,12 @@ async fn json_that_a_parser_would_change_without_an_attacker() {
 /// Switched off, no attack leaves a trace; switched on, each works in every API, streamed and not.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_attack_works_with_its_attacker_and_none_without() {
+    let everywhere = Executor::small(&api::variants());
     for attack in attacks::all() {
-        let on = run::against_baseline(attack.as_ref(), &api::variants(), true).await.unwrap();
+        let on = run::against_baseline(attack.as_ref(), &everywhere, true).await.unwrap();
         assert_eq!(on, vec![Ending::Success; 8], "{}", attack.id());
         if let Goal::Run(_) = attack.goal() {
-            let off = run::against_baseline(attack.as_ref(), &api::variants(), false).await;
+            let off = run::against_baseline(attack.as_ref(), &everywhere, false).await;
             assert_eq!(off.unwrap(), vec![Ending::Unharmed; 8], "{}", attack.id());
         }
     }

@@ -4,5 +4,6 @@
 
 mod adaptive;
 mod baseline;
+mod defences;
 mod ledger;
 mod sealed;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::json;
 
 pub use self::anthropic::thinking_signature;
+pub(crate) use self::prompt::Scripted;
 pub use self::prompt::THINKING_TEXT;
 pub(crate) use self::prompt::UsageMode;
 pub use self::prompt::count_tokens;
@@ -39,6 +40,8 @@ pub enum Provider {
 pub(crate) struct Knobs {
     pub(crate) usage: UsageMode,
     pub(crate) thinking: bool,
+    /// The only tool call that the answer may hold.
+    pub(crate) call: Option<Scripted>,
     /// Twelve hexadecimal digits from the request's digest: equal requests, equal answers.
     pub(crate) id: String,
 }

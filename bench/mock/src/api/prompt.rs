@@ -9,6 +9,8 @@
 //! * when tools are offered and the last message is not a tool's result, the answer is a call of
 //!   the first tool, whose required arguments are filled by type; it counts the words of the
 //!   arguments in compact JSON;
+//! * a scripted call takes the place of that when the request offers its tool; when it does not, the
+//!   answer is a text;
 //! * thinking, when asked for, is [`THINKING_TEXT`].
 
 use serde_json::Map;
@@ -36,6 +38,14 @@ pub(crate) enum UsageMode {
     Twice,
 }
 
+/// A tool call that a test writes down word for word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scripted {
+    pub(crate) tool: String,
+    pub(crate) argument: String,
+    pub(crate) value: String,
+}
+
 /// How a text meets the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cache {
@@ -51,7 +61,7 @@ pub(crate) struct Prompt {
     counts: Counts,
     /// The last text of the user or of a tool.
     last_text: String,
-    tool: Option<Tool>,
+    tools: Vec<Tool>,
     last_is_tool_result: bool,
     pub(crate) thinking: bool,
 }
@@ -125,11 +135,11 @@ impl Prompt {
         self.last_is_tool_result = is_tool_result;
     }
 
-    /// Offers a tool; the first one counts.
+    /// Offers a tool; the first one counts, or the one that is scripted.
     pub(crate) fn offer(&mut self, name: Option<&str>, parameters: &Value) {
-        if let (Some(name), None) = (name, &self.tool) {
+        if let Some(name) = name {
             let name = name.to_owned();
-            self.tool = Some(Tool { name, parameters: parameters.clone() });
+            self.tools.push(Tool { name, parameters: parameters.clone() });
         }
     }
 
@@ -139,10 +149,18 @@ impl Prompt {
 
     /// The answer to this prompt.
     pub(crate) fn into_turn(self, model: String, knobs: &Knobs) -> Turn {
-        let Self { mut counts, last_text, tool, last_is_tool_result, thinking } = self;
-        let output = match tool {
-            Some(Tool { name, parameters }) if !last_is_tool_result => {
-                let arguments = arguments(&parameters, &last_text);
+        let Self { mut counts, last_text, tools, last_is_tool_result, thinking } = self;
+        let call = match &knobs.call {
+            Some(call) => tools.iter().find(|tool| tool.name == call.tool).map(|_| {
+                let arguments = json!({ call.argument.as_str(): call.value });
+                (call.tool.clone(), arguments)
+            }),
+            None => tools
+                .first()
+                .map(|tool| (tool.name.clone(), arguments(&tool.parameters, &last_text))),
+        };
+        let output = match call {
+            Some((name, arguments)) if !last_is_tool_result => {
                 counts.output = count_tokens(&arguments.to_string());
                 Output::Call { name, arguments }
             }
