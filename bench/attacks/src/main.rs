@@ -22,9 +22,9 @@ use clap::Parser;
 
 /// Every known attack of a malicious LLM router, live on a plaintext router and the sealed path
 ///
-/// First with a small agent, in every native API, streamed and not; then with Codex CLI and Claude
-/// Code, which are installed from npm into the cache, in a network namespace without a route. The
-/// last line is `N attacks: B succeed against the baseline, S through the sealed path`.
+/// First with a small agent, in every native API, streamed and not; then, one attack of each class,
+/// with Codex CLI and Claude Code, which are installed from npm into the cache, in a network
+/// namespace without a route. The last line is `N attacks: B succeed against the baseline, S through the sealed path`.
 ///
 /// Exit codes: 0 all N against the baseline and none through the sealed path, 1 otherwise, 2 usage,
 /// 3 environment.
@@ -44,6 +44,9 @@ struct Cli {
     /// Leave Codex CLI and Claude Code out
     #[arg(long)]
     no_agents: bool,
+    /// Run every attack on Codex CLI and Claude Code, not one of each class
+    #[arg(long, conflicts_with = "no_agents")]
+    all_agents: bool,
     /// Only Codex CLI and Claude Code, here; this program starts itself like this in a namespace
     #[arg(long, hide = true)]
     inside: bool,
@@ -53,6 +56,10 @@ const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
 const HEAD: &str = "# Results\n\nWritten by `cargo xtask attacks --write`; [`ATTACKS.md`](ATTACKS.md) says \
     what the columns are.\n";
+
+/// Each takes a coding agent some seconds in each place.
+const ONE_OF_EACH_CLASS: [&str; 4] =
+    ["AC-1-rewrite", "AC-1.a-typosquat", "AC-1.b-tool", "AC-2-request"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,6 +79,14 @@ async fn main() -> ExitCode {
 impl Cli {
     fn trust(&self) -> Trust {
         if self.broken_trust { Trust::Broken } else { Trust::Kept }
+    }
+
+    /// The attacks that the coding agents meet.
+    fn only_agents(&self) -> Vec<String> {
+        if self.all_agents || !self.only.is_empty() {
+            return self.only.clone();
+        }
+        ONE_OF_EACH_CLASS.map(str::to_owned).to_vec()
     }
 }
 
@@ -150,7 +165,7 @@ async fn agents(cli: &Cli) -> io::Result<bool> {
     let mut good = true;
     for agent in real::AGENTS {
         let (mut found, mut asked) = (Vec::new(), [BTreeSet::new(), BTreeSet::new()]);
-        for attack in report::chosen(&cli.only) {
+        for attack in report::chosen(&cli.only_agents()) {
             let executor = [Executor::Real(agent, &packages, &registry)];
             let baseline = Found::at_baseline(attack.as_ref(), &executor).await?;
             asked[0].extend(registry.take());

@@ -6,9 +6,12 @@ mod deny_text;
 mod downgrade;
 mod egress;
 mod evidence_relay;
+mod forked_log;
 mod grant;
+mod lists;
 mod partial;
 mod replay;
+mod stale_release;
 mod swap;
 mod tamper;
 mod timing;
@@ -75,6 +78,8 @@ pub fn all() -> Vec<Adaptive> {
         Adaptive { id: "session-replay", run: || Box::pin(replay::run()) },
         Adaptive { id: "evidence-relay", run: || Box::pin(evidence_relay::run()) },
         Adaptive { id: "malicious-update", run: || Box::pin(update::run()) },
+        Adaptive { id: "stale-release", run: || Box::pin(stale_release::run()) },
+        Adaptive { id: "forked-log", run: || Box::pin(forked_log::run()) },
         Adaptive { id: "plaintext-downgrade", run: || Box::pin(downgrade::run()) },
         Adaptive { id: "egress-lies", run: || Box::pin(egress::run()) },
         Adaptive { id: "account-substitution", run: || Box::pin(account::run()) },

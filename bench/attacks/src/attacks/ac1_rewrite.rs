@@ -17,7 +17,7 @@ pub(super) struct Attack;
 
 impl scenario::Attack for Attack {
     fn id(&self) -> &'static str {
-        "AC-1"
+        "AC-1-rewrite"
     }
 
     fn task(&self) -> Vec<Step> {

@@ -73,3 +73,13 @@ async fn credential_injection() {
 async fn deny_text() {
     as_the_ledger_says("deny-text").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stale_release() {
+    as_the_ledger_says("stale-release").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forked_log() {
+    as_the_ledger_says("forked-log").await;
+}

@@ -31,7 +31,7 @@ async fn as_the_ledger_says(names: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tool_calls_cannot_be_rewritten() {
-    as_the_ledger_says(&["AC-1", "AC-1.a-typosquat", "AC-1.a-quoted", "AC-1.a-url"]).await;
+    as_the_ledger_says(&["AC-1-rewrite", "AC-1.a-typosquat", "AC-1.a-quoted", "AC-1.a-url"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
