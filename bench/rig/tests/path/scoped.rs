@@ -100,7 +100,8 @@ async fn a_file_of_any_size_streams_in_bounded_memory() {
     assert_eq!(recorded.body.sha256, Some(Sha256::digest(&file).into()));
     let grown = peak_bytes(pid).saturating_sub(before);
     assert!(grown < 48 * MIB, "the enclave grew by {grown} bytes for a file of {}", 96 * MIB);
-    assert!(limits::REPLAY_BYTES < 96 * MIB, "it was not the copy that was measured");
+    // It was not the copy for a second attempt that was measured.
+    const { assert!(limits::REPLAY_BYTES < 96 * MIB) };
 }
 
 #[tokio::test(flavor = "multi_thread")]
