@@ -39,6 +39,8 @@ pub struct Config {
     pub ledger: PathBuf,
     /// The provider table, with dial overrides.
     pub providers: Providers,
+    /// The bundle of the release list that clients may fetch.
+    pub releases: Option<PathBuf>,
     /// Enclaves, in the order of their ids.
     pub enclaves: Vec<Enclave>,
     /// Virtual keys.
@@ -83,6 +85,7 @@ impl Config {
             listen,
             ledger,
             table,
+            releases,
             custodies,
             handshake_ms,
             usage_deadline_s,
@@ -101,6 +104,7 @@ impl Config {
             listen,
             tls: tls::server(&tls, folder)?,
             ledger: folder.join(ledger),
+            releases: releases.map(|path| folder.join(path)),
             enclaves: check::enclaves(enclave, folder)?,
             keys: check::keys(key, &providers)?,
             accounts: check::accounts(account, &providers, folder)?,

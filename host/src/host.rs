@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,6 +27,7 @@ use crate::{
 pub struct Host {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) handshake: Duration,
+    pub(crate) releases: Option<PathBuf>,
     pub(crate) providers: Providers,
     pub(crate) policy: Policy,
     pub(crate) fleet: Fleet,
@@ -122,6 +123,7 @@ impl Host {
             accounts,
             custodies,
             handshake,
+            releases,
             usage_deadline,
             warnings: _,
         } = config;
@@ -129,6 +131,7 @@ impl Host {
         Self {
             tls,
             handshake,
+            releases,
             providers,
             policy: Policy::new(keys, accounts, custodies, Instant::now()),
             fleet: Fleet::new(&enclaves),

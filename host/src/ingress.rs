@@ -145,6 +145,7 @@ async fn respond(
 ) -> Answer {
     let opened = match head::read(&request, host.policy.keys()) {
         Ok(Asked::Livez) => return answer::alive(),
+        Ok(Asked::Releases) => return answer::releases(host.releases.clone()).await,
         Ok(Asked::Tunnel { key, releases }) => open(host, key, &releases).await,
         Err(refused) => Err(refused),
     };

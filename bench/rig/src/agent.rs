@@ -27,13 +27,26 @@ pub async fn start(
     folder: &Path,
     more: &[&OsStr],
 ) -> io::Result<(Program, SocketAddr)> {
-    let (accept, table) = (folder.join("accept.json"), folder.join("agent.table"));
+    let accept = folder.join("accept.json");
     let measured = enclave.measurement();
     let (pcr0, pcr1, pcr2) = (measured.pcr0, measured.pcr1, measured.pcr2);
     fs::write(
         &accept,
         format!(r#"[{{"release":0,"pcr0":"{pcr0}","pcr1":"{pcr1}","pcr2":"{pcr2}"}}]"#),
     )?;
+    let accepting = [("--accept", accept.as_os_str())];
+    start_accepting(enclave, router, folder, &accepting, more).await
+}
+
+/// The same, told by these options which releases it accepts.
+pub async fn start_accepting(
+    enclave: &Enclave,
+    router: SocketAddr,
+    folder: &Path,
+    accepting: &[(&str, &OsStr)],
+    more: &[&OsStr],
+) -> io::Result<(Program, SocketAddr)> {
+    let table = folder.join("agent.table");
     fs::write(&table, Program::output(Binary::Enclave, &["table".as_ref()])?)?;
     let root = enclave.root().ok_or_else(|| io::Error::other("no development root"))?;
     let (router, root) = (format!("https://{router}"), root.to_string());
@@ -42,13 +55,15 @@ pub async fn start(
     for (flag, value) in [
         ("--router", router.as_ref()),
         ("--router-ca", outer.as_os_str()),
-        ("--accept", accept.as_os_str()),
         ("--dangerous-development-root", root.as_ref()),
         ("--custody", "host".as_ref()),
         ("--listen", "127.0.0.1:0".as_ref()),
         ("--table", table.as_os_str()),
     ] {
         arguments.extend([flag.as_ref(), value]);
+    }
+    for (flag, value) in accepting {
+        arguments.extend([flag.as_ref(), *value]);
     }
     for route in ROUTES {
         arguments.extend(["--route".as_ref(), route.as_ref()] as [&OsStr; 2]);

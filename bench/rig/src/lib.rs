@@ -7,6 +7,7 @@
 //! * [`stack`] is the whole path with the shipped host, every leg on record.
 //! * [`hostile`] is an adversary in the host's place, [`world`] puts it between the two.
 //! * [`verbatim`] is what a path must do to pass bodies as they are.
+//! * [`publisher`] makes release lists with the shipped commands.
 //! * [`record`] and [`memory`] hold what somebody saw, to be searched for canaries.
 
 pub mod agent;
@@ -16,6 +17,7 @@ pub mod hostile;
 pub mod machine;
 pub mod memory;
 pub mod program;
+pub mod publisher;
 pub mod record;
 pub mod relay;
 pub mod stack;

@@ -51,6 +51,8 @@ use crate::world::MOCK_NAMES;
 
 /// Tenant of [`KEY`].
 pub const TENANT: &str = "tenant-of-the-first-key";
+/// The file in the host's folder that it serves as the release list.
+pub const RELEASES_FILE: &str = "releases";
 /// Tenant of [`OTHER_KEY`].
 pub const OTHER_TENANT: &str = "tenant-of-the-other-key";
 
@@ -80,6 +82,15 @@ impl Stack {
 
     /// The same with another mock.
     pub async fn with_mock(change: impl FnOnce(MockConfig) -> MockConfig) -> io::Result<Self> {
+        Self::with(change, RELEASE).await
+    }
+
+    /// The same with a host that says of its enclave that it is this release.
+    pub async fn of_release(release: u32) -> io::Result<Self> {
+        Self::with(|config| config, release).await
+    }
+
+    async fn with(change: impl FnOnce(MockConfig) -> MockConfig, release: u32) -> io::Result<Self> {
         let mut stack = Self::without_enclave(change).await?;
         let (near, far) = (stack.folder.path().join("legs"), stack.host_folder().join("legs"));
         fs::create_dir_all(&near)?;
@@ -88,7 +99,7 @@ impl Stack {
         }
         stack.wire(Leg::Session, far.join(SESSION_SOCKET), near.join(SESSION_SOCKET))?;
         let table = Program::output(Binary::Enclave, &["table".as_ref()])?;
-        stack.configure("unix = \"legs\"", RELEASE, &table, true)?;
+        stack.configure("unix = \"legs\"", release, &table, true)?;
         stack.start_enclave(Image::Shipped).await?;
         stack.start_host().await?;
         Ok(stack)
@@ -163,6 +174,7 @@ impl Stack {
         fs::write(host.join("providers.table"), table)?;
         let mut text = format!(
             "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\ntable = \"providers.table\"\n\
+             releases = \"{RELEASES_FILE}\"\n\
              [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
              [[enclave]]\nname = \"rig\"\nrelease = {release}\n{leg}\n"
         );
@@ -239,6 +251,20 @@ impl Stack {
     pub async fn start_agent_with(&self, more: &[&OsStr]) -> io::Result<(Program, SocketAddr)> {
         let enclave = self.enclave.as_ref().ok_or_else(|| io::Error::other("no enclave"))?;
         agent::start(enclave, self.front, self.folder.path(), more).await
+    }
+
+    /// The same, told by these options which releases it accepts.
+    pub async fn start_agent_accepting(
+        &self,
+        accepting: &[(&str, &OsStr)],
+    ) -> io::Result<(Program, SocketAddr)> {
+        let enclave = self.enclave.as_ref().ok_or_else(|| io::Error::other("no enclave"))?;
+        agent::start_accepting(enclave, self.front, self.folder.path(), accepting, &[]).await
+    }
+
+    /// The URL of the router, and the file with the authority for its outer certificate.
+    pub fn router(&self) -> (String, PathBuf) {
+        (format!("https://{}", self.front), self.folder.path().join("outer.pem"))
     }
 
     /// The lines of the ledger.

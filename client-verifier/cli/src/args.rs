@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::listen::Address;
 
+pub mod release;
+
 /// What every help text ends with.
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 refused by a check, 2 usage or configuration, 3 environment (network, port, file, missing tool).";
 
 const ABOUT: &str = "\
@@ -65,7 +67,15 @@ Check an AWS Nitro attestation document by hand.
 FILE holds the document raw, in hex or in base64; - is standard input. The chain is judged by AWS's root now, and the \
 document may be 300 s old. With --at the chain is judged at that second, and the age \
 is not checked unless --max-age is given. Without \
---pcr a document that passes is genuine, and nothing is said about the program inside.";
+--pcr or --releases a document that passes is genuine, and nothing is said about the program inside.
+
+--releases LIST takes PCR 0, 1 and 2 from a signed release list (a bundle, see `aegis release`), which is checked with --trust and \
+remembered; with --at it is judged at that second too, and nothing is remembered.
+
+With https://NAME in the place of FILE a router is asked the live question: a fresh nonce, bound to the key of this very \
+connection. It takes a virtual key, and with --trust the router's own release list:
+
+  aegis verify https://NAME --trust TRUST.toml --key-file KEY";
 
 const RECEIPT: &str = "\
 Check a receipt with the evidence of its session, offline.
@@ -96,6 +106,10 @@ pub enum Command {
     /// Check an attestation document by hand
     #[command(long_about = VERIFY)]
     Verify(VerifyArgs),
+    /// Take an attestation document apart without checking anything
+    Explain(ExplainArgs),
+    /// Make, log, watch and check release lists
+    Release(release::ReleaseArgs),
     /// Check receipts: what an enclave states about a request
     #[command(subcommand)]
     Receipt(ReceiptCommand),
@@ -290,7 +304,9 @@ pub struct UpArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct VerifyArgs {
-    /// The document: raw, hex or base64; - for standard input
+    /// The document: raw, hex or base64; - for standard input. Or a router, https://NAME[:PORT], to
+    /// be asked for its evidence now
+    #[arg(value_name = "FILE|URL")]
     pub file: PathBuf,
     /// Trust this root certificate (PEM or DER) in the place of AWS's
     #[arg(long, value_name = "FILE")]
@@ -316,6 +332,41 @@ pub struct VerifyArgs {
     /// Let debug enclaves pass: nothing tells which program runs in one
     #[arg(long)]
     pub allow_debug: bool,
+    /// Or PCR 0 to 2 of a release that a signed list accepts.
+    #[command(flatten)]
+    pub list: ListArgs,
+    /// How a router is asked.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What only a router needs.
+#[derive(Debug, Args)]
+pub struct LiveArgs {
+    /// Router only: judge its certificate by the authorities in this PEM file, not by the web's
+    #[arg(long, value_name = "PEM")]
+    pub router_ca: Option<PathBuf>,
+    /// Router only: the virtual key, in this private file [default: AEGIS_VIRTUAL_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Router only: accept evidence under this development root, and not under AWS's: whoever has
+    /// its key can show anything
+    #[arg(long, value_name = "SHA256", value_parser = fingerprint, conflicts_with = "root")]
+    pub dangerous_development_root: Option<RootFingerprint>,
+    /// Router only: ask for an enclave of this release [default: those of the list]; may be repeated
+    #[arg(long, value_name = "N")]
+    pub release: Vec<u32>,
+}
+
+/// `aegis explain`
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct ExplainArgs {
+    /// The document: raw, hex or base64; - for standard input
+    pub file: PathBuf,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -5,9 +5,10 @@
 //! |---|---|
 //! | [`agent`] | the loopback listener that passes requests on over verified sessions |
 //! | [`up`] | mock provider, host, enclave and agent together |
-//! | [`verify`] | one attestation document, looked at by hand |
+//! | [`verify`] | one attestation document, or a router's evidence, looked at by hand |
 //! | [`account`] | an account owner's side of custody *sealed* |
 //! | [`receipt`] | receipts and their evidence, checked offline |
+//! | [`release`] | release lists made, logged, cosigned and checked |
 //! | [`accept`] | the file of releases that a user names himself |
 //! | [`lists`] | signed release lists: trust file, state file |
 //! | [`failure`] | exit codes and last words |
@@ -17,8 +18,10 @@ pub mod account;
 pub mod agent;
 pub mod args;
 pub mod failure;
+pub mod files;
 pub mod lists;
 pub mod receipt;
+pub mod release;
 pub mod secret_file;
 pub mod up;
 pub mod verify;

@@ -6,7 +6,7 @@ use aegis::{
     account, agent,
     args::{AccountCommand, Cli, Command, ReceiptCommand},
     failure::{Exit, Failure},
-    receipt, up, verify,
+    receipt, release, up, verify,
 };
 use clap::Parser;
 use tokio::runtime::Runtime;
@@ -17,11 +17,13 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Up(args) => on_runtime("warn", up::run(args)),
         Command::Agent(args) => on_runtime("info", agent::start::run(args)),
-        Command::Verify(args) => verify::run(args),
+        Command::Verify(args) => on_runtime("warn", verify::run(args)),
         Command::Account(AccountCommand::Key { file }) => account::key(file),
         Command::Account(AccountCommand::Seal(args)) => on_runtime("warn", account::seal(args)),
         Command::Account(AccountCommand::Serve(args)) => on_runtime("warn", account::serve(args)),
         Command::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(args),
+        Command::Explain(args) => verify::explain(args),
+        Command::Release(args) => release::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

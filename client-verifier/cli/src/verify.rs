@@ -1,29 +1,56 @@
-//! `aegis verify`: one attestation document by hand, of Aegis or of any other Nitro enclave.
+//! `aegis verify`: one attestation document by hand, of Aegis or of any other Nitro enclave; or the
+//! evidence that a router's enclave gives now. `aegis explain` takes one apart and believes nothing.
 
+mod describe;
 mod input;
+mod live;
 mod verdict;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aegis_client::StateError;
+use aegis_releases::{Accepted, UnixSeconds, check, limits::BUNDLE_BYTES};
 use aegis_verifier::{
-    Challenge, MeasurementSet, Nonce, Policy, PublicKey, TrustAnchor, UnixTime, UserData,
-    decode_without_verifying, verify, verify_archived,
+    Challenge, ImageMeasurement, MeasurementSet, Nonce, Pcr, Policy, PublicKey, TrustAnchor,
+    UnixTime, UserData, decode_without_verifying, verify, verify_archived,
 };
+use serde_json::json;
 
 use self::{
+    describe::{describe, lines},
     input::{document, read, root},
     verdict::{Asked, Verdict},
 };
 use crate::{
     agent::start::say,
-    args::{Octets, VerifyArgs},
+    args::{ExplainArgs, Octets, VerifyArgs},
     failure::Failure,
+    files, lists,
+    release::refusal_json,
 };
 
+/// A document and what it must say.
+struct Question {
+    document: Vec<u8>,
+    nonce: Option<Vec<u8>>,
+    public_key: Option<Vec<u8>>,
+    user_data: Option<Vec<u8>>,
+}
+
 /// Checks the document and prints the walk.
-pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
-    let document = document(&read(&args.file)?);
-    let verdict = judge(args, &document)?;
+pub async fn run(args: &VerifyArgs) -> Result<(), Failure> {
+    let (question, list) = match live::url(args) {
+        Some(url) => live::ask(args, url).await?,
+        None => {
+            live::is_not_asked(args)?;
+            let list = match &args.list.releases {
+                Some(_) => Some(list(args)?),
+                None => None,
+            };
+            (question(args)?, list)
+        }
+    };
+    let verdict = judge(args, &question, list)?;
     match args.json {
         true => say(&format!("{}\n", verdict.json())),
         false => say(&verdict.text()),
@@ -34,17 +61,85 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     }
 }
 
-fn judge(args: &VerifyArgs, document: &[u8]) -> Result<Verdict, Failure> {
-    let policy = policy(args)?;
-    let nonce = bytes(args.nonce.as_ref());
+/// Takes the document apart, and says loudly that this shows nothing.
+pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
+    let document = document(&read(&args.file)?);
+    let decoded = decode_without_verifying(&document).map_err(|e| {
+        let file = args.file.display();
+        Failure::refused(format!(
+            "{file} is no attestation document: it is refused at step {e}; give one raw, in hex or in base64"
+        ))
+    })?;
+    if args.json {
+        say(&format!("{}\n", json!({"verified": false, "document": describe(&decoded)})));
+        return Ok(());
+    }
+    let claims = decoded.claims();
+    let mut text = "\
+NOT VERIFIED: anybody can make a document that says this. Use `aegis verify` before you believe a word of it.\n"
+        .to_owned();
+    let mut line = |name: &str, value: String| text += &format!("  {name:<11} {value}\n");
+    line("module_id", claims.module_id().to_owned());
+    line("made at", UnixSeconds(claims.timestamp().as_secs()).to_string());
+    let count = claims.certificates().len();
+    line("chain", format!("{count} certificates, root SHA-256 {}", decoded.root_fingerprint()));
+    say(&(text + &lines(claims) + "NOT VERIFIED.\n"));
+    Ok(())
+}
+
+/// What the file and the command line say.
+fn question(args: &VerifyArgs) -> Result<Question, Failure> {
+    let octets = |octets: &Option<Octets>| octets.as_ref().map(|octets| octets.0.clone());
+    Ok(Question {
+        document: document(&read(&args.file)?),
+        nonce: octets(&args.nonce),
+        public_key: octets(&args.public_key),
+        user_data: octets(&args.user_data),
+    })
+}
+
+/// The list of `--releases`, checked: now and against what is remembered, or as of `--at`.
+fn list(args: &VerifyArgs) -> Result<Accepted, Failure> {
+    let releases = lists::releases(&args.list)?;
+    let path = args.list.releases.as_deref().unwrap_or("-".as_ref());
+    let bundle = files::read(path, BUNDLE_BYTES)?;
+    let judged = match args.at {
+        Some(at) => {
+            check(&bundle, &releases.trust, None, UnixSeconds(at)).map_err(StateError::from)
+        }
+        None => releases.state.accept(&bundle, &releases.trust, UnixSeconds::of(SystemTime::now())),
+    };
+    judged.map_err(|error| refused_list(args, error))
+}
+
+/// Says that nothing was judged, because the list was refused.
+fn refused_list(args: &VerifyArgs, error: StateError) -> Failure {
+    if let (true, StateError::Refused(refused)) = (args.json, &error) {
+        let mut json = json!({"verified": false, "step": "releases", "policy": "releases"});
+        json["error"] = refused.name().into();
+        json["message"] = error.to_string().into();
+        json["list"] = refusal_json(refused);
+        json["document"] = serde_json::Value::Null;
+        say(&format!("{json}\n"));
+    }
+    error.into()
+}
+
+fn judge(
+    args: &VerifyArgs,
+    question: &Question,
+    list: Option<Accepted>,
+) -> Result<Verdict, Failure> {
+    let policy = policy(args, list.as_ref())?;
+    let Question { document, nonce, public_key, user_data } = question;
     let mut challenge = match nonce {
         Some(nonce) => Challenge::new(Nonce(nonce)),
         None => Challenge::dangerous_without_nonce(),
     };
-    if let Some(key) = bytes(args.public_key.as_ref()) {
+    if let Some(key) = public_key {
         challenge = challenge.expecting_public_key(PublicKey(key));
     }
-    if let Some(data) = bytes(args.user_data.as_ref()) {
+    if let Some(data) = user_data {
         challenge = challenge.expecting_user_data(UserData(data));
     }
     let outcome = match (args.at, args.max_age) {
@@ -55,29 +150,23 @@ fn judge(args: &VerifyArgs, document: &[u8]) -> Result<Verdict, Failure> {
     };
     let asked = Asked {
         age: args.at.is_none() || args.max_age.is_some(),
-        nonce: args.nonce.is_some(),
-        public_key: args.public_key.is_some(),
+        nonce: nonce.is_some(),
+        public_key: public_key.is_some(),
     };
     let decoded = decode_without_verifying(document).ok();
-    Ok(Verdict { outcome, policy, asked, decoded })
+    Ok(Verdict { outcome, list, policy, asked, decoded })
 }
 
-fn policy(args: &VerifyArgs) -> Result<Policy, Failure> {
-    let anchor = match &args.root {
-        Some(path) => TrustAnchor::dangerous_development_root(root(path)?),
-        None => TrustAnchor::aws_nitro(),
+fn policy(args: &VerifyArgs, list: Option<&Accepted>) -> Result<Policy, Failure> {
+    let anchor = match (&args.root, args.live.dangerous_development_root) {
+        (Some(path), _) => TrustAnchor::dangerous_development_root(root(path)?),
+        (None, Some(root)) => TrustAnchor::dangerous_development_root(root),
+        (None, None) => TrustAnchor::aws_nitro(),
     };
-    let mut registers = args.pcr.iter();
-    let mut policy = match registers.next() {
-        None => Policy::dangerous_any_measurement(anchor),
-        Some((index, value)) => {
-            let first = MeasurementSet::dangerous_partial(*index, *value);
-            let set = registers.fold(first, |set, (index, value)| set.with(*index, *value));
-            if set.iter().count() != args.pcr.len() {
-                return Err(Failure::usage("a register is given twice with --pcr; give each once"));
-            }
-            Policy::new(anchor, vec![set])
-        }
+    let mut policy = match (list, args.pcr.is_empty()) {
+        (None, true) => Policy::dangerous_any_measurement(anchor),
+        (None, false) => Policy::new(anchor, vec![registers(args)?]),
+        (Some(list), _) => Policy::new(anchor, listed(args, list)?),
     };
     if let Some(seconds) = args.max_age {
         policy = policy.with_max_age(Duration::from_secs(seconds));
@@ -88,8 +177,35 @@ fn policy(args: &VerifyArgs) -> Result<Policy, Failure> {
     Ok(policy)
 }
 
-fn bytes(octets: Option<&Octets>) -> Option<&[u8]> {
-    octets.map(|octets| octets.0.as_slice())
+/// The registers of `--pcr`, of which there is one at least.
+fn registers(args: &VerifyArgs) -> Result<MeasurementSet, Failure> {
+    let twice = || Failure::usage("a register is given twice with --pcr; give each once");
+    let mut registers = args.pcr.iter();
+    let (index, value) = registers.next().ok_or_else(twice)?;
+    let first = MeasurementSet::dangerous_partial(*index, *value);
+    let set = registers.fold(first, |set, (index, value)| set.with(*index, *value));
+    match set.iter().count() == args.pcr.len() {
+        true => Ok(set),
+        false => Err(twice()),
+    }
+}
+
+/// The accepted releases, each with the further registers of `--pcr`.
+fn listed(args: &VerifyArgs, list: &Accepted) -> Result<Vec<MeasurementSet>, Failure> {
+    if !args.pcr.is_empty() {
+        registers(args)?;
+    }
+    if args.pcr.iter().any(|(index, _)| index.number() <= 2) {
+        return Err(Failure::usage(
+            "--pcr 0, 1 and 2 come from the release list; give others with it, or leave out the list",
+        ));
+    }
+    let set = |release: &aegis_releases::Release| {
+        let [pcr0, pcr1, pcr2] = release.pcrs.map(Pcr::new);
+        let set = MeasurementSet::new(ImageMeasurement { pcr0, pcr1, pcr2 });
+        args.pcr.iter().fold(set, |set, (index, value)| set.with(*index, *value))
+    };
+    Ok(list.releases().map(set).collect())
 }
 
 fn now() -> UnixTime {
@@ -125,13 +241,21 @@ mod tests {
         Case { attester, document, root }
     }
 
+    fn question_of(args: &VerifyArgs, document: &[u8]) -> Question {
+        let bytes = |octets: &Option<Octets>| octets.as_ref().map(|octets| octets.0.clone());
+        let (nonce, public_key) = (bytes(&args.nonce), bytes(&args.public_key));
+        let document = document.to_vec();
+        Question { document, nonce, public_key, user_data: bytes(&args.user_data) }
+    }
+
     impl Case {
         fn judge(&self, more: &[&str]) -> Verdict {
             let root = self.root.path().to_str().unwrap();
             let fixed = ["aegis", "verify", "-", "--root", root];
             let cli = Cli::try_parse_from(fixed.iter().chain(more)).unwrap();
             let Command::Verify(args) = cli.command else { panic!("another command") };
-            judge(&args, &self.document).unwrap()
+            let question = question_of(&args, &self.document);
+            judge(&args, &question, None).unwrap()
         }
 
         fn step(&self, more: &[&str]) -> Option<&'static str> {
@@ -247,6 +371,6 @@ mod tests {
         let Command::Verify(args) = Cli::try_parse_from(cli).unwrap().command else {
             panic!("another command")
         };
-        assert_eq!(policy(&args).unwrap_err().exit, crate::failure::Exit::Usage);
+        assert_eq!(policy(&args, None).unwrap_err().exit, crate::failure::Exit::Usage);
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct File {
     pub(super) listen: SocketAddr,
     pub(super) ledger: PathBuf,
     pub(super) table: Option<PathBuf>,
+    pub(super) releases: Option<PathBuf>,
     pub(super) custodies: Option<Vec<String>>,
     pub(super) handshake_ms: Option<NonZeroU64>,
     pub(super) usage_deadline_s: Option<NonZeroU64>,

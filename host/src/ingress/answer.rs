@@ -1,8 +1,13 @@
 //! What a client is told: its release, or one of the errors of PROTOCOL.md section 2.
 
+use std::{io, path::PathBuf};
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+
+/// Largest bundle of a release list (client-verifier/releases/SPEC.md, section 3).
+const BUNDLE_BYTES: usize = 256 * 1024;
 
 /// A head to send.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -27,6 +32,35 @@ pub(super) fn connected(release: u32) -> Answer {
 /// This program serves; says nothing about enclaves.
 pub(super) fn alive() -> Answer {
     last(Response::new(Full::from("alive\n")))
+}
+
+/// The bundle of the release list as it is in the file now; clients check it themselves. None is
+/// configured, or it cannot be read: 404.
+pub(super) async fn releases(path: Option<PathBuf>) -> Answer {
+    let read = match path {
+        None => Err(io::Error::other("`releases` is not configured")),
+        // A join error is a panic of `read`, which has none.
+        Some(path) => {
+            let read = tokio::task::spawn_blocking(move || std::fs::read(path));
+            read.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        }
+    };
+    let read = read.and_then(|bundle| match bundle.len() <= BUNDLE_BYTES {
+        true => Ok(bundle),
+        false => Err(io::Error::other("it is larger than any bundle")),
+    });
+    let mut answer = match read {
+        Ok(bundle) => Response::new(Full::from(bundle)),
+        Err(error) => {
+            tracing::warn!(%error, "the release list cannot be served");
+            let mut answer = Response::new(Full::from("no release list\n"));
+            *answer.status_mut() = StatusCode::NOT_FOUND;
+            answer
+        }
+    };
+    let bytes = HeaderValue::from_static("application/octet-stream");
+    answer.headers_mut().insert(header::CONTENT_TYPE, bytes);
+    last(answer)
 }
 
 /// Nothing more is answered on this connection.

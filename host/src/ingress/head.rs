@@ -1,4 +1,4 @@
-//! What a client asks for: a tunnel, or whether this host is alive. Exactly the request of
+//! What a client asks for: a tunnel, the release list, or whether this host is alive. Exactly the request of
 //! PROTOCOL.md section 2 is a tunnel; a malformed one is refused before its key is looked at.
 
 use aegis_wire::session::{CONNECT_AUTHORITY, VIRTUAL_KEY_PREFIX};
@@ -7,6 +7,8 @@ use http::{HeaderMap, HeaderName, Method, Request, Version, header};
 use super::answer::Refused;
 use crate::keys::{KeyId, Keys};
 
+/// Where the release list is (PROTOCOL.md, section 2).
+const RELEASES_PATH: &str = "/.well-known/aegis/releases";
 /// Most releases in a list.
 const RELEASES: usize = 16;
 
@@ -14,6 +16,7 @@ const RELEASES: usize = 16;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Livez,
+    Releases,
     Tunnel { key: KeyId, releases: Vec<u32> },
 }
 
@@ -21,6 +24,9 @@ pub(super) enum Asked {
 pub(super) fn read<B>(request: &Request<B>, keys: &Keys) -> Result<Asked, Refused> {
     if request.method() == Method::GET && request.uri().path() == "/livez" {
         return Ok(Asked::Livez);
+    }
+    if request.method() == Method::GET && request.uri().path() == RELEASES_PATH {
+        return Ok(Asked::Releases);
     }
     let target = request.uri().authority().map(|authority| authority.as_str());
     if request.method() != Method::CONNECT || target != Some(CONNECT_AUTHORITY) {
@@ -161,6 +167,14 @@ mod tests {
         for target in ["enclave.aegis:444", "api.openai.com:443", "user@enclave.aegis:443"] {
             assert!(matches!(ask(target, &[]), Err(Refused::BadRequest(_))), "{target}");
         }
+    }
+
+    #[test]
+    fn the_release_list_needs_no_key() {
+        let request = Request::get("/.well-known/aegis/releases").body(()).unwrap();
+        assert_eq!(read(&request, &keys()), Ok(Asked::Releases));
+        let request = Request::post("/.well-known/aegis/releases").body(()).unwrap();
+        assert!(read(&request, &keys()).is_err());
     }
 
     #[test]

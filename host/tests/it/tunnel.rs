@@ -109,6 +109,27 @@ async fn an_enclave_that_takes_no_session_is_no_enclave() {
 }
 
 #[tokio::test]
+async fn the_release_list_is_served_as_it_is_in_the_file_now() {
+    let mut setup = Setup::new();
+    setup.head = "releases = \"bundle\"".to_owned();
+    let rig = setup.start().await;
+    let head = "GET /.well-known/aegis/releases HTTP/1.1\r\nHost: router.test\r\n\r\n";
+    let (_tls, answer) = rig.ask(head).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    for bundle in [b"the first\n\xff".as_slice(), b"the second"] {
+        std::fs::write(rig.setup.path("bundle"), bundle).unwrap();
+        let (mut tls, answer) = rig.ask(head).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut body = Vec::new();
+        tls.read_to_end(&mut body).await.unwrap();
+        assert_eq!(body, bundle);
+    }
+    std::fs::write(rig.setup.path("bundle"), vec![0; 256 * 1024 + 1]).unwrap();
+    let (_tls, answer) = rig.ask(head).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
+#[tokio::test]
 async fn livez_answers_without_a_key() {
     let rig = Setup::new().start().await;
     let (_tls, answer) = rig.ask("GET /livez HTTP/1.1\r\nHost: router.test\r\n\r\n").await;

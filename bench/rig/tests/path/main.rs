@@ -15,6 +15,7 @@ mod heads;
 mod ledger;
 mod raw_heads;
 mod receipt;
+mod releases;
 mod restart;
 mod retry;
 mod scoped;

@@ -1,18 +1,20 @@
 //! What `aegis verify` says: the walk, what the document holds, and a last line that claims no more
 //! than was checked.
 
+use aegis_releases::{Accepted, Status};
 use aegis_verifier::{
-    Claims, Error, Finding, MeasurementSet, PcrIndex, Policy, RootFingerprint, Step,
-    UnverifiedDocument,
+    Error, Finding, MeasurementSet, Pcr, PcrIndex, Policy, Step, UnverifiedDocument,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-/// Most bytes of a field that the text shows.
-const SHOWN_BYTES: usize = 32;
+use super::describe::{describe, lines, ranges};
+use crate::lists;
 
 /// What was found out.
 pub(super) struct Verdict {
     pub outcome: Result<Vec<Finding>, Error>,
+    /// The release list that PCR0, 1 and 2 were compared with.
+    pub list: Option<Accepted>,
     pub policy: Policy,
     pub asked: Asked,
     /// None: the document is too malformed to be taken apart.
@@ -30,23 +32,39 @@ pub(super) struct Asked {
 impl Verdict {
     pub(super) fn json(&self) -> Value {
         let error = self.outcome.as_ref().err();
-        let document = self
-            .decoded
-            .as_ref()
-            .map(|decoded| describe(decoded.claims(), decoded.root_fingerprint()));
+        let document = self.decoded.as_ref().map(describe);
+        let list = self.list.as_ref().map(|accepted| {
+            let release = self.release().map(|(number, _)| number);
+            json!({
+                "origin": accepted.list().origin(),
+                "sequence": accepted.list().sequence(),
+                "not_after": accepted.list().not_after().0,
+                "first_use": accepted.is_first(),
+                "release": release,
+            })
+        });
         json!({
             "verified": error.is_none(),
             "step": error.map(|e| e.step().name()),
             "error": error.map(Error::name),
             "message": error.map(ToString::to_string),
             // `none` says that no measurement was checked.
-            "policy": if self.policy.accepted().is_none() { "none" } else { "pcrs" },
+            "policy": match (&self.list, self.policy.accepted()) {
+                (Some(_), _) => "releases",
+                (None, Some(_)) => "pcrs",
+                (None, None) => "none",
+            },
+            "list": list,
             "document": document,
         })
     }
 
     pub(super) fn text(&self) -> String {
-        let walk = self.walk();
+        let list = self
+            .list
+            .as_ref()
+            .map(|list| format!("the release list:\n{}the document:\n", lists::walk(list)));
+        let walk = list.unwrap_or_default() + &self.walk();
         let contents = self.contents();
         match &self.outcome {
             Ok(_) => format!("{walk}{contents}{}\n", self.last_line()),
@@ -91,19 +109,31 @@ impl Verdict {
             true => "the document says, and nothing shows that it is true:\n".to_owned(),
             false => "the document says:\n".to_owned(),
         };
-        let claims = decoded.claims();
-        let mut line = |name: &str, value: &str| text += &format!("  {name:<11} {value}\n");
-        let (zero, set): (Vec<_>, Vec<_>) = claims.pcrs().iter().partition(|(_, v)| v.is_zero());
-        for (index, value) in set {
-            line("pcr", &format!("{}={value}", index.number()));
+        text += &lines(decoded.claims());
+        if let (Some(list), Some((number, status))) = (&self.list, self.release()) {
+            let sequence = list.list().sequence();
+            let status = match status {
+                Status::Accepted => "accepted",
+                Status::Withdrawn => "WITHDRAWN",
+                Status::BelowMinimum => "below the minimum",
+            };
+            text += &format!("  {:<11} {number}, {status} in list {sequence}\n", "release");
         }
-        if !zero.is_empty() {
-            line("zero pcrs", &ranges(zero.into_iter().map(|(index, _)| index)));
-        }
-        line("nonce", &shortened(claims.nonce()));
-        line("public_key", &shortened(claims.public_key()));
-        line("user_data", &shortened(claims.user_data()));
         text
+    }
+
+    /// The release of the list with the document's PCR0, 1 and 2, accepted or not.
+    fn release(&self) -> Option<(u32, Status)> {
+        let (list, pcrs) = (self.list.as_ref()?.list(), self.decoded.as_ref()?.claims().pcrs());
+        let same = |index, value: &[u8; 48]| {
+            PcrIndex::new(index).and_then(|index| pcrs.value(index)).map(Pcr::as_bytes)
+                == Some(value)
+        };
+        let found = list
+            .releases()
+            .iter()
+            .find(|release| (0..).zip(&release.pcrs).all(|(index, value)| same(index, value)))?;
+        Some((found.number, list.status(found.number)))
     }
 
     /// The claim of a document that passed, with everything that limits it.
@@ -133,8 +163,7 @@ impl Verdict {
 
     /// Which registers were compared and which were not, and what to do if these are too few.
     fn registers(&self) -> (String, &'static str) {
-        // The policy of this command holds one set at most.
-        let Some(set) = self.policy.accepted().and_then(<[MeasurementSet]>::first) else {
+        let Some(set) = self.compared() else {
             let advice = ", so nothing is known of the program inside; \
                           add --pcr 0=HEX --pcr 1=HEX --pcr 2=HEX";
             return ("No measurement was checked".to_owned(), advice);
@@ -153,7 +182,21 @@ impl Verdict {
             true => "",
             false => ". These do not pin the image; add --pcr 0=HEX",
         };
-        (format!("PCR {} as expected{others}", ranges(compared.iter().copied())), advice)
+        let expected = match self.release() {
+            Some((number, _)) => format!("in release {number}"),
+            None => "expected".to_owned(),
+        };
+        (format!("PCR {} as {expected}{others}", ranges(compared.iter().copied())), advice)
+    }
+
+    /// The set of registers that the document was found to have; of a list, one of several.
+    fn compared(&self) -> Option<&MeasurementSet> {
+        let sets = self.policy.accepted()?;
+        let matched = self.outcome.iter().flatten().find_map(|finding| match finding {
+            Finding::Pcrs { accepted_set } => *accepted_set,
+            _ => None,
+        });
+        sets.get(matched.unwrap_or_default())
     }
 
     /// PCR0 is all zero, which AWS keeps for debug enclaves.
@@ -163,63 +206,11 @@ impl Verdict {
     }
 }
 
-/// Ascending numbers, runs of three and more as `4-15`.
-fn ranges(indices: impl Iterator<Item = PcrIndex>) -> String {
-    let mut runs: Vec<(u8, u8)> = Vec::new();
-    for number in indices.map(PcrIndex::number) {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == number => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    let words: Vec<_> = runs
-        .into_iter()
-        .map(|(first, last)| match last - first {
-            0 => first.to_string(),
-            1 => format!("{first}, {last}"),
-            _ => format!("{first}-{last}"),
-        })
-        .collect();
-    words.join(", ")
-}
-
-fn shortened(field: Option<&[u8]>) -> String {
-    match field {
-        None => "none".to_owned(),
-        Some([]) => "empty".to_owned(),
-        Some(bytes) => match bytes.split_at_checked(SHOWN_BYTES) {
-            Some((shown, rest)) if !rest.is_empty() => {
-                format!("{}... ({} bytes)", hex::encode(shown), bytes.len())
-            }
-            _ => hex::encode(bytes),
-        },
-    }
-}
-
-fn describe(claims: &Claims, root: RootFingerprint) -> Value {
-    let field = |bytes: Option<&[u8]>| bytes.map(hex::encode);
-    let pcrs: Map<_, _> = claims
-        .pcrs()
-        .iter()
-        .map(|(index, value)| (index.number().to_string(), json!(value.to_string())))
-        .collect();
-    json!({
-        "module_id": claims.module_id(),
-        "timestamp_ms": claims.timestamp().as_duration().as_millis() as u64,
-        "pcrs": pcrs,
-        "public_key": field(claims.public_key()),
-        "user_data": field(claims.user_data()),
-        "nonce": field(claims.nonce()),
-        "certificates": claims.certificates().len(),
-        "root_sha256": root.to_string(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use aegis_dev_attester::{AttestRequest, DevelopmentAttester};
-    use aegis_verifier::{Pcr, TrustAnchor, decode_without_verifying};
+    use aegis_verifier::{RootFingerprint, TrustAnchor, decode_without_verifying};
 
     use super::*;
 
@@ -243,7 +234,7 @@ mod tests {
         };
         let asked = Asked { age: true, nonce: false, public_key: false };
         let decoded = decode_without_verifying(&document).ok();
-        Verdict { outcome: Ok(Vec::new()), policy, asked, decoded }
+        Verdict { outcome: Ok(Vec::new()), list: None, policy, asked, decoded }
     }
 
     fn last_line(image: [u8; 48], root: Option<RootFingerprint>, compared: &[u8]) -> String {
@@ -308,12 +299,5 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
-    }
-
-    #[test]
-    fn a_field_that_fits_is_shown_whole() {
-        assert_eq!(shortened(Some(&[9; 32])), "09".repeat(32));
-        assert_eq!(shortened(Some(&[])), "empty");
-        assert_eq!(shortened(None), "none");
     }
 }
