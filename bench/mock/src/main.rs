@@ -21,13 +21,16 @@ use tokio::io::AsyncReadExt as _;
 ///
 /// Exit codes: 0 done, 2 usage, 3 environment (address or file).
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    override_usage = "aegis-mock --state DIR [OPTIONS]\n       aegis-mock --plain-http [OPTIONS]"
+)]
 struct Arguments {
     /// Address to listen on; port 0 lets the system choose.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Folder of the root certificate and its key; made when missing.
-    #[arg(long, required_unless_present = "plain_http")]
+    /// Folder of the root certificate and its key; made when missing. Needed, but for --plain-http.
+    #[arg(long, value_name = "DIR", required_unless_present = "plain_http")]
     state: Option<PathBuf>,
     /// DNS name in the certificate; may be given several times.
     #[arg(long = "name", value_name = "DNS", default_value = "localhost")]

@@ -43,6 +43,8 @@ use self::{
 
 /// How long requests in flight may take to finish after the agent was told to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long they may take before the one who waits is told why.
+const TELL: Duration = Duration::from_millis(200);
 /// Pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,7 +61,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Serves until `stop` completes; then lets requests in flight finish for a moment.
+    /// Serves until `stop` completes; then lets requests in flight finish for a moment, unless the
+    /// program is told to stop once more.
     pub async fn serve(self: Arc<Self>, listener: Listener, stop: impl Future<Output = ()>) {
         let graceful = GracefulShutdown::new();
         let door = Arc::new(listener.door());
@@ -75,8 +78,7 @@ impl Agent {
             }
         }
         drop(listener);
-        // What is not finished by then breaks, and its client sees it break.
-        let _ = tokio::time::timeout(FAREWELL, graceful.shutdown()).await;
+        farewell(graceful).await;
     }
 
     fn attend(self: Arc<Self>, stream: Stream, door: Arc<Door>, graceful: &GracefulShutdown) {
@@ -97,5 +99,26 @@ impl Agent {
                 tokio::spawn(graceful.watch(serving));
             }
         }
+    }
+}
+
+/// Waits for requests in flight. What is not finished in time breaks, and its client sees it break.
+async fn farewell(graceful: GracefulShutdown) {
+    let finished = tokio::time::timeout(FAREWELL, graceful.shutdown());
+    let mut finished = std::pin::pin!(finished);
+    if tokio::time::timeout(TELL, &mut finished).await.is_ok() {
+        return;
+    }
+    let seconds = FAREWELL.as_secs();
+    eprintln!(
+        "aegis: requests are in flight and may take {seconds} s to finish; Ctrl-C again ends them now"
+    );
+    match start::stopped() {
+        Ok(again) => tokio::select! {
+            _ = finished => {}
+            () = again => {}
+        },
+        // Without signals there is nothing to wait for but the end.
+        Err(_) => drop(finished.await),
     }
 }

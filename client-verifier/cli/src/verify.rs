@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aegis_client::StateError;
 use aegis_releases::{Accepted, UnixSeconds, check, limits::BUNDLE_BYTES};
 use aegis_verifier::{
-    Challenge, ImageMeasurement, MeasurementSet, Nonce, Pcr, Policy, PublicKey, TrustAnchor,
-    UnixTime, UserData, decode_without_verifying, verify, verify_archived,
+    Challenge, ImageMeasurement, MeasurementSet, Nonce, Pcr, PcrIndex, Policy, PublicKey,
+    TrustAnchor, UnixTime, UserData, decode_without_verifying, verify, verify_archived,
 };
 use serde_json::json;
 
@@ -190,8 +190,8 @@ fn registers(args: &VerifyArgs) -> Result<MeasurementSet, Failure> {
     }
 }
 
-/// The accepted releases, each with the further registers of `--pcr`.
-fn listed(args: &VerifyArgs, list: &Accepted) -> Result<Vec<MeasurementSet>, Failure> {
+/// The registers of `--pcr` beside those of a release list.
+fn further_registers(args: &VerifyArgs) -> Result<&[(PcrIndex, Pcr)], Failure> {
     if !args.pcr.is_empty() {
         registers(args)?;
     }
@@ -200,10 +200,16 @@ fn listed(args: &VerifyArgs, list: &Accepted) -> Result<Vec<MeasurementSet>, Fai
             "--pcr 0, 1 and 2 come from the release list; give others with it, or leave out the list",
         ));
     }
+    Ok(&args.pcr)
+}
+
+/// The accepted releases, each with the further registers of `--pcr`.
+fn listed(args: &VerifyArgs, list: &Accepted) -> Result<Vec<MeasurementSet>, Failure> {
+    let further = further_registers(args)?;
     let set = |release: &aegis_releases::Release| {
         let [pcr0, pcr1, pcr2] = release.pcrs.map(Pcr::new);
         let set = MeasurementSet::new(ImageMeasurement { pcr0, pcr1, pcr2 });
-        args.pcr.iter().fold(set, |set, (index, value)| set.with(*index, *value))
+        further.iter().fold(set, |set, (index, value)| set.with(*index, *value))
     };
     Ok(list.releases().map(set).collect())
 }
@@ -362,6 +368,25 @@ mod tests {
         assert!(passed.lines().next_back().unwrap().starts_with("DEBUG ENCLAVE"), "{passed}");
         let refused = case.judge(&["--at", &at, "--allow-debug", "--nonce", "00"]).text();
         assert!(refused.contains("  debug       A DEBUG ENCLAVE"), "{refused}");
+    }
+
+    #[test]
+    fn registers_of_the_list_are_not_replaced_by_hand() {
+        let value = "07".repeat(48);
+        let parse = |index: u8| {
+            let pcr = format!("{index}={value}");
+            let cli = ["aegis", "verify", "-", "--pcr", &pcr];
+            let Command::Verify(args) = Cli::try_parse_from(cli).unwrap().command else {
+                panic!("another command")
+            };
+            further_registers(&args).map(|_| ())
+        };
+        for index in [0, 1, 2] {
+            assert_eq!(parse(index).unwrap_err().exit, crate::failure::Exit::Usage);
+        }
+        for index in [3, 8, 16] {
+            parse(index).unwrap();
+        }
     }
 
     #[test]

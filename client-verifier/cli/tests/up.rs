@@ -187,6 +187,47 @@ fn a_part_that_dies_is_named() {
 }
 
 #[test]
+fn a_part_that_is_configured_wrongly_says_so_once_and_ends_with_its_code() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut command = Command::new(built());
+    command.args(["up", "--listen", "127.0.0.1:0"]).env("TMPDIR", temporary.path());
+    // No header can carry it.
+    let output = command.env("OPENAI_API_KEY", "sk-made-up\u{1}").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(lines.len(), 2, "{errors}");
+    assert!(lines[0].starts_with("aegis-host: "), "{errors}");
+    assert!(!lines[0].starts_with("aegis-host: aegis-host"), "{errors}");
+    assert!(lines[1].ends_with("(exit code 2): what it said stands above"), "{errors}");
+    assert!(!errors.contains("sk-made-up"), "{errors}");
+}
+
+#[test]
+fn a_stream_in_flight_is_said_and_a_second_signal_ends_it() {
+    let mut up = Up::start(&["--pace-ms", "600000"]);
+    let address = up.ready["agent"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let key = up.ready["key"].as_str().unwrap();
+    let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"a b c"}]}"#;
+    let request = format!(
+        "POST /openai/v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = [0; 15];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    up.signal("INT");
+    let mut errors = BufReader::new(up.child.stderr.take().unwrap()).lines();
+    let said = errors.find(|line| line.as_ref().unwrap().contains("Ctrl-C again")).unwrap();
+    assert!(said.unwrap().contains("requests are in flight"));
+    up.signal("INT");
+    assert_eq!(up.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn no_part_outlives_a_parent_that_was_killed() {
     let mut up = Up::start(&[]);
     let parts = up.parts();

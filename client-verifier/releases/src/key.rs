@@ -234,3 +234,26 @@ impl fmt::Debug for SignerKey {
         write!(f, "SignerKey({}, ..)", self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Made with the key of the seed 01 01 .. 01 over "a message", with the neutral element for R:
+    /// the equation of RFC 8032 holds, and a check that is not strict takes it.
+    const SMALL_ORDER: &str = "010000000000000000000000000000000000000000000000000000000000000039e2ed431c78b6a891406425870445cfbee48a082a2a26db3589fb75eb030803";
+
+    #[test]
+    fn signature_with_a_point_of_small_order_is_none() {
+        let key = SignerKey::from_seed("a", Kind::Signature, &[1; 32]).unwrap();
+        let signature: [u8; 64] = hex::decode(SMALL_ORDER).unwrap().try_into().unwrap();
+        let lenient = Signature::from_bytes(&signature);
+        let equation = ed25519_dalek::Verifier::verify(&key.verifier().key, b"a message", &lenient);
+        assert!(equation.is_ok(), "the signature is one that only strictness refuses");
+        assert!(!key.verifier().verifies(b"a message", &signature));
+        let right = key.key.sign(b"a message").to_bytes();
+        assert!(key.verifier().verifies(b"a message", &right));
+        assert!(!key.verifier().verifies(b"a message", &right[..63]));
+    }
+}

@@ -4,7 +4,10 @@
 
 mod peer;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use aegis_client::{
     Client, Custody, Error, Followed, Releases, ReleasesError, Source, StateError, StateFile, Trust,
@@ -298,4 +301,32 @@ async fn list_that_is_frozen_ends_what_was_verified_under_it() {
     assert!(told.starts_with("ended ") && told.contains("step validity"), "{told}");
     assert!(body.frame().await.unwrap().is_err());
     assert!(matches!(send(&case.client, "/").await, Err(Error::NothingAccepted)));
+}
+
+#[tokio::test]
+async fn session_verified_before_a_change_is_not_taken_up_after_it() {
+    let genuine = Arc::new(Genuine::new());
+    let mut lists = Lists::new();
+    let trust = |bundle: &[u8], lists: &Lists| {
+        Trust::of_list(anchor(&genuine), &accepted(lists, bundle)).unwrap()
+    };
+    let first = list(&mut lists, &genuine, 1, &[]);
+    let first = trust(&first, &lists);
+    let second = list(&mut lists, &genuine, 2, &[7]);
+    let second = trust(&second, &lists);
+    // The list changes between the client's question and the enclave's answer.
+    let client: Arc<OnceLock<Client>> = Arc::default();
+    let (inside, asked) = (Arc::clone(&genuine), Arc::clone(&client));
+    let script = Script {
+        evidence: Box::new(move |question| {
+            asked.get().unwrap().believe(second.clone());
+            inside.evidence(question)
+        }),
+        ..genuine.script(Then::Http2)
+    };
+    let peer = Peer::start(script).await;
+    let client = client.get_or_init(|| peer.client(first));
+    let error = send(client, "/").await.unwrap_err();
+    assert_eq!(error.step(), Some("pcrs"), "{error}");
+    assert_eq!(peer.sessions(), 2);
 }

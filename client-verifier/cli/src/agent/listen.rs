@@ -14,6 +14,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use super::door::Door;
 use crate::failure::Failure;
 
+/// Longest path of a Unix socket: `sun_path` has 108 bytes and ends in a zero (unix(7)).
+const SOCKET_PATH_BYTES: usize = 107;
+
 /// An address the agent may listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -29,6 +32,16 @@ pub enum BadAddress {
     /// Neither form.
     #[error("{0:?} is no address to listen on; write 127.0.0.1:PORT, [::1]:PORT or unix:/PATH")]
     Malformed(String),
+    /// Longer than the system takes.
+    #[error(
+        "the socket path {path} has {bytes} bytes, and a socket's path may have 107; choose a shorter one"
+    )]
+    TooLong {
+        /// As given.
+        path: String,
+        /// Its length.
+        bytes: usize,
+    },
     /// Others could reach it.
     #[error(
         "{0} is not a loopback address, and requests reach the agent unencrypted; listen on 127.0.0.1:PORT or unix:/PATH"
@@ -41,6 +54,10 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
         if let Some(path) = text.strip_prefix("unix:") {
+            let bytes = path.len();
+            if bytes > SOCKET_PATH_BYTES {
+                return Err(BadAddress::TooLong { path: path.to_owned(), bytes });
+            }
             let path = PathBuf::from(path);
             return match path.is_absolute() && path.file_name().is_some() {
                 true => Ok(Self::Socket(path)),
@@ -196,6 +213,14 @@ mod tests {
         }
         let local: Address = "localhost:4180".parse().unwrap();
         assert_eq!(local.to_string(), "127.0.0.1:4180");
+    }
+
+    #[test]
+    fn a_socket_s_path_has_107_bytes_at_most() {
+        let path = |bytes: usize| format!("unix:/{}", "a".repeat(bytes - 1));
+        assert!(path(107).parse::<Address>().is_ok());
+        let error = path(108).parse::<Address>().unwrap_err();
+        assert!(error.to_string().contains("has 108 bytes, and a socket's path may have 107"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// Time for a program to say that it is ready: the first start of a debug build on a busy machine.
 pub(super) const READY: Duration = Duration::from_secs(30);
@@ -35,8 +35,8 @@ pub(super) struct Child {
     process: process::Child,
     stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
-    /// What it said last on standard error; ends when that does.
-    last_words: watch::Receiver<String>,
+    /// Whether it said anything on standard error; ends when that does.
+    complained: watch::Receiver<bool>,
 }
 
 /// The program of that name beside this one.
@@ -78,9 +78,9 @@ impl Child {
         let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
             return Err(Failure::environment(format!("{name} has no output; start it again")));
         };
-        let (said, last_words) = watch::channel(String::new());
+        let (said, complained) = watch::channel(false);
         tokio::spawn(pass_on(name, BufReader::new(stderr).lines(), said));
-        Ok(Self { name, process, stdin, lines: BufReader::new(stdout).lines(), last_words })
+        Ok(Self { name, process, stdin, lines: BufReader::new(stdout).lines(), complained })
     }
 
     /// The line that it prints when it is ready.
@@ -114,11 +114,17 @@ impl Child {
             Ok(Ok(status)) => describe(status),
             _ => "it closed its output".to_owned(),
         };
-        while self.last_words.changed().await.is_ok() {}
-        let words = self.last_words.borrow().clone();
+        while self.complained.changed().await.is_ok() {}
+        let why = match *self.complained.borrow() {
+            true => "what it said stands above",
+            false => "it gave no reason; look at what the operator saw",
+        };
+        let exit = match status {
+            Ok(Ok(status)) => exit(status),
+            _ => Exit::Environment,
+        };
         let name = self.name;
-        let words = if words.is_empty() { "it gave no reason".to_owned() } else { words };
-        Failure::environment(format!("{name} ended by itself ({how}): {words}"))
+        Failure { exit, message: format!("{name} ended by itself ({how}): {why}") }
     }
 
     /// Ends its standard input: it finishes and prints what it still has to.
@@ -140,14 +146,25 @@ fn describe(status: ExitStatus) -> String {
     status.code().map_or_else(|| "ended by a signal".to_owned(), |code| format!("exit code {code}"))
 }
 
-/// Shows a child's complaints as they come, and remembers the last.
+/// A part that refused, or that was configured wrongly, makes the whole do so.
+fn exit(status: ExitStatus) -> Exit {
+    match status.code() {
+        Some(1) => Exit::Refused,
+        Some(2) => Exit::Usage,
+        _ => Exit::Environment,
+    }
+}
+
+/// Shows a child's complaints as they come, under its name once.
 async fn pass_on(
     name: &'static str,
     mut lines: Lines<BufReader<process::ChildStderr>>,
-    said: watch::Sender<String>,
+    said: watch::Sender<bool>,
 ) {
     while let Ok(Some(line)) = lines.next_line().await {
+        let line =
+            line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&line);
         eprintln!("{name}: {line}");
-        said.send_replace(line);
+        said.send_replace(true);
     }
 }
