@@ -46,7 +46,6 @@ pub mod checkpoint;
 mod cursor;
 mod entry;
 mod error;
-pub mod fuzz;
 mod key;
 pub mod limits;
 mod list;

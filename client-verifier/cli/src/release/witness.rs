@@ -11,6 +11,10 @@ use crate::{agent::start::say, args::release::WitnessArgs, failure::Failure, fil
 
 pub(super) fn run(args: &WitnessArgs) -> Result<(), Failure> {
     let key = key::read(&args.key, Kind::Witness)?;
+    let mut lock = args.state.clone().into_os_string();
+    lock.push(".lock");
+    // Two runs at once must not remember different pasts.
+    let _lock = files::lock(lock.as_ref())?;
     let seen = remembered(args)?;
     let mut store = Store::open(&args.folder)?;
     let proof = seen.and_then(|seen| store.tree.consistency(seen.size)).unwrap_or_default();

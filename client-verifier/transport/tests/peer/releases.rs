@@ -34,13 +34,16 @@ impl Lists {
     }
 
     pub fn trust(&self) -> Trust {
+        Trust::parse(&self.trust_text()).unwrap()
+    }
+
+    pub fn trust_text(&self) -> String {
         let [signer, log, witness] =
             [&self.signer, &self.log, &self.witness].map(SignerKey::verifier);
-        let text = format!(
+        format!(
             "[releases]\norigin = \"{ORIGIN}\"\nthreshold = 1\nkeys = [\"{signer}\"]\n\
              [log]\nkey = \"{log}\"\n[witnesses]\nthreshold = 1\nkeys = [\"{witness}\"]\n"
-        );
-        Trust::parse(&text).unwrap()
+        )
     }
 
     /// The next list, as a bundle.

@@ -1,25 +1,37 @@
-//! Hostile bytes: the bodies of `aegis_releases::fuzz`, on seeds and on what becomes of them.
+//! Hostile bytes: the bodies, on seeds and on what becomes of them.
 //! Counts are proptest's (`PROPTEST_CASES` raises them).
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
+
 use std::sync::LazyLock;
 
-use aegis_releases::{
-    Kind, SignerKey, Trust, UnixSeconds, checkpoint, cosign, fuzz, log::Tree, sign,
-};
+use aegis_releases::{Kind, List, UnixSeconds, checkpoint, cosign, log::Tree, sign};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-const LIST: &str = "aegis-releases/1\norigin a\nsequence 3\nnot-before 1\nnot-after 9\nminimum 1\n\
-                    withdrawn 2\nrelease 7 3\n{}\n";
-
-fn key(name: &str, kind: Kind, seed: u8) -> SignerKey {
-    SignerKey::from_seed(name, kind, &[seed; 32]).unwrap()
-}
+/// A list as it should be.
+static LIST: LazyLock<String> = LazyLock::new(|| {
+    let (pcr, sha) = ("01".repeat(48), "02".repeat(32));
+    let json = format!(
+        "{{\"format\":\"aegis-release/1\",\"number\":7,\"version\":\"1\",\"commit\":null,\
+         \"variant\":\"production\",\"pcr0\":\"{pcr}\",\"pcr1\":\"{pcr}\",\"pcr2\":\"{pcr}\",\
+         \"provider_table_sha256\":\"{sha}\",\"image\":{{\"bytes\":1,\"sha256\":\"{sha}\"}},\
+         \"sections\":[],\"command_line\":\"\",\"made_of\":{{\"kernel\":null,\
+         \"kernel_config_sha256\":\"{sha}\",\"program\":null,\"packages\":{{}}}}}}\n"
+    );
+    let text = format!(
+        "aegis-releases/1\norigin a\nsequence 3\nnot-before 1\nnot-after 9\nminimum 1\n\
+         withdrawn 2\nrelease 7 {}\n{json}",
+        json.len()
+    );
+    assert_eq!(List::parse(&text).unwrap().accepted().count(), 1);
+    text
+});
 
 /// A bundle of people nobody knows.
 static BUNDLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let (log, witness) = (key("l", Kind::Signature, 1), key("w", Kind::Witness, 2));
-    let list = sign(LIST, &key("a", Kind::Signature, 3));
+    let (log, witness) = (bodies::key("l", Kind::Signature, 1), bodies::key("w", Kind::Witness, 2));
+    let list = sign(&LIST, &bodies::key("a", Kind::Signature, 3));
     let mut tree = Tree::default();
     for entry in [b"one".as_slice(), b"two", list.as_bytes()] {
         tree.push(entry);
@@ -30,23 +42,12 @@ static BUNDLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     tree.bundle(2, list.as_bytes(), (head + &line).as_bytes(), None).unwrap()
 });
 
-static TRUST: LazyLock<Trust> = LazyLock::new(|| {
-    let one = |seed, kind| key("k", kind, seed).verifier();
-    let text = format!(
-        "[releases]\norigin = \"a\"\nthreshold = 1\nkeys = [\"{}\"]\n[log]\nkey = \"{}\"\n\
-         [witnesses]\nthreshold = 0\nkeys = []\n",
-        one(11, Kind::Signature),
-        one(12, Kind::Signature)
-    );
-    Trust::parse(&text).unwrap()
-});
-
 fn all(data: &[u8]) {
-    fuzz::list(data);
-    fuzz::texts(data);
-    fuzz::checkpoint(data);
-    fuzz::bundle(data, &TRUST);
-    fuzz::proofs(data);
+    bodies::list(data);
+    bodies::texts(data);
+    bodies::checkpoint(data);
+    bodies::bundle(data);
+    bodies::proofs(data);
 }
 
 /// A seed with pieces replaced, cut out and repeated.
@@ -55,7 +56,7 @@ fn edited() -> impl Strategy<Value = Vec<u8>> {
     (0usize..3, vec(edit, 1..6)).prop_map(|(seed, edits)| {
         let mut bytes = match seed {
             0 => BUNDLE.clone(),
-            1 => sign(LIST, &key("a", Kind::Signature, 3)).into_bytes(),
+            1 => sign(&LIST, &bodies::key("a", Kind::Signature, 3)).into_bytes(),
             _ => b"example.com/log\n12\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n".to_vec(),
         };
         for (at, length, with) in edits {
