@@ -1,6 +1,7 @@
 //! `aegis verify` with a release list, and `aegis explain`.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+#[allow(dead_code)]
 #[path = "../../transport/tests/peer/releases.rs"]
 mod releases;
 
