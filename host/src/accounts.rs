@@ -1,10 +1,40 @@
-//! Which of the operator's accounts serves a request. Today: one that is fixed for a tenant, the
-//! next one for the next attempt. Weights, cooldown and draining will replace `choose` alone.
+//! Which of the operator's accounts serves a request. A tenant stays with one account, because
+//! prompt caches live per account; the tenants spread over accounts by weight, and a further attempt
+//! goes to the next.
 
 use aegis_wire::account::Owner;
 use sha2::{Digest, Sha256};
 
 use crate::secret::Secret;
+
+/// Whether an account serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Active,
+    /// It gets nothing new; what is under way ends.
+    Draining,
+    /// It never will again.
+    Revoked,
+}
+
+impl State {
+    const ALL: [Self; 3] = [Self::Active, Self::Draining, Self::Revoked];
+
+    /// The word in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// The state of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
 
 /// A provider credential of the operator.
 #[derive(Debug, Clone)]
@@ -17,6 +47,12 @@ pub struct Account {
     pub credential: Secret,
     /// Who sealed it to the enclaves, if it is not the operator's: SHA-256 of the owner's key.
     pub owner: Option<Owner>,
+    /// Whether it serves.
+    pub state: State,
+    /// Its share among those of its priority.
+    pub weight: u32,
+    /// Those of the lowest number serve first.
+    pub priority: u32,
 }
 
 /// All accounts.
@@ -24,10 +60,9 @@ pub struct Account {
 pub struct Accounts(pub Vec<Account>);
 
 impl Accounts {
-    /// The account for that attempt. A tenant stays with one account, because prompt caches live
-    /// per account; a further attempt goes to the next, and there is none when all were asked: the
-    /// client then gets the provider's own answer, and its `retry-after`. With an owner, of those
-    /// that this owner seals to the enclaves.
+    /// The account for that attempt. There is none when all were asked: the client then gets the
+    /// provider's own answer, and its `retry-after`. With an owner, of those that this owner seals
+    /// to the enclaves.
     pub fn choose(
         &self,
         provider: u16,
@@ -35,23 +70,44 @@ impl Accounts {
         tenant: &str,
         attempt: u8,
     ) -> Option<&Account> {
-        let fits = |account: &&Account| account.provider == provider && account.owner == owner;
-        let count = self.0.iter().filter(fits).count();
+        let serves = |account: &&Account| {
+            let fits = account.provider == provider && account.owner == owner;
+            fits && account.state == State::Active && account.weight > 0
+        };
+        let mut fitting: Vec<_> = self.0.iter().filter(serves).collect();
+        fitting.sort_by(|a, b| {
+            let by_turn = turn(tenant, a).total_cmp(&turn(tenant, b));
+            a.priority.cmp(&b.priority).then(by_turn).then(a.number.cmp(&b.number))
+        });
         let further = usize::from(attempt.saturating_sub(1));
-        if further >= count {
-            return None;
-        }
-        let digest: [u8; 32] = Sha256::digest(tenant.as_bytes()).into();
-        let start = usize::from(u16::from_be_bytes([digest[0], digest[1]]));
-        self.0.iter().filter(fits).nth((start + further) % count)
+        fitting.get(further).copied()
     }
+
+    /// The account of that number.
+    pub fn by_number(&self, number: u32) -> Option<&Account> {
+        self.0.iter().find(|account| account.number == number)
+    }
+}
+
+/// Weighted rendezvous: the smallest comes first. An account that comes or goes moves only the
+/// tenants that it wins or loses.
+fn turn(tenant: &str, account: &Account) -> f64 {
+    let digest = Sha256::new()
+        .chain_update(account.number.to_be_bytes())
+        .chain_update(tenant.as_bytes())
+        .finalize();
+    let mut high = [0; 8];
+    high.copy_from_slice(&digest[..8]);
+    // In (0, 1]: 53 bits are what a float holds exactly.
+    let uniform = ((u64::from_be_bytes(high) >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    -uniform.ln() / f64::from(account.weight)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Account, Accounts, Secret};
+    use super::{Account, Accounts, Secret, State};
 
     fn accounts() -> Accounts {
         let account = |(number, provider)| Account {
@@ -59,8 +115,18 @@ mod tests {
             provider,
             credential: Secret::new(format!("sk-made-up-{number}")),
             owner: None,
+            state: State::Active,
+            weight: 1,
+            priority: 0,
         };
         Accounts([(1, 0), (2, 0), (3, 1), (4, 0)].map(account).into())
+    }
+
+    fn share(accounts: &Accounts, number: u32) -> usize {
+        let chosen = |tenant: &usize| {
+            accounts.choose(0, None, &tenant.to_string(), 1).map(|a| a.number) == Some(number)
+        };
+        (0..1000).filter(chosen).count()
     }
 
     #[test]
@@ -84,10 +150,38 @@ mod tests {
     }
 
     #[test]
+    fn weights_share_the_tenants_and_priorities_come_first() {
+        let mut accounts = accounts();
+        accounts.0[0].weight = 8;
+        let (heavy, light) = (share(&accounts, 1), share(&accounts, 2));
+        assert!((700..900).contains(&heavy) && (50..150).contains(&light), "{heavy} {light}");
+        accounts.0[0].priority = 1;
+        assert_eq!(share(&accounts, 1), 0);
+        let last = accounts.choose(0, None, "acme", 3).map(|a| a.number);
+        assert_eq!(last, Some(1), "a further attempt comes to it");
+    }
+
+    #[test]
+    fn a_draining_account_serves_nobody_and_moves_only_its_tenants() {
+        let mut accounts = accounts();
+        let of = |accounts: &Accounts| -> Vec<_> {
+            (0..100)
+                .map(|t| accounts.choose(0, None, &t.to_string(), 1).map(|a| a.number))
+                .collect()
+        };
+        let before = of(&accounts);
+        accounts.0[1].state = State::Draining;
+        for (before, after) in before.into_iter().zip(of(&accounts)) {
+            assert_ne!(after, Some(2));
+            assert!(before == after || before == Some(2));
+        }
+    }
+
+    #[test]
     fn a_sealed_account_serves_its_owner_s_clients_only() {
         let mut accounts = accounts();
         let (credential, owner) = (Secret::new(String::new()), Some([7; 32]));
-        accounts.0.push(Account { number: 9, provider: 0, credential, owner });
+        accounts.0.push(Account { number: 9, credential, owner, ..accounts.0[0].clone() });
         let number = |owner| accounts.choose(0, owner, "acme", 1).map(|account| account.number);
         assert_eq!(number(Some([7; 32])), Some(9));
         assert_eq!(number(Some([8; 32])), None);

@@ -16,13 +16,15 @@ use std::{
 
 use aegis_wire::{control::Custody, limits};
 
-use crate::{accounts::Accounts, keys::Keys, legs::Place, providers::Providers};
+use crate::{books::Floors, legs::Place, vault::Vault};
 
-mod check;
+mod books;
+pub(crate) mod check;
 mod error;
 mod file;
 mod tls;
 
+pub use books::{BooksConfig, MasterKey};
 pub use error::ConfigError;
 
 /// An example that `check-config` accepts once its paths exist; `--help` shows it.
@@ -31,22 +33,22 @@ pub const EXAMPLE: &str = include_str!("config/example.toml");
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Config {
+    /// What the ledger calls this host.
+    pub name: String,
     /// Where clients connect.
     pub listen: SocketAddr,
     /// Outer TLS.
     pub tls: Arc<rustls::ServerConfig>,
-    /// The ledger's file.
-    pub ledger: PathBuf,
-    /// The provider table, with dial overrides.
-    pub providers: Providers,
+    /// The database, and what opens its credentials.
+    pub books: BooksConfig,
+    /// Opens the credentials; none without accounts.
+    pub vault: Option<Arc<Vault>>,
+    /// Least reservation of each class.
+    pub floors: Floors,
     /// The bundle of the release list that clients may fetch.
     pub releases: Option<PathBuf>,
     /// Enclaves, in the order of their ids.
     pub enclaves: Vec<Enclave>,
-    /// Virtual keys.
-    pub keys: Keys,
-    /// Provider accounts.
-    pub accounts: Accounts,
     /// Custodies that are served.
     pub custodies: Vec<Custody>,
     /// Time for a client's handshake and CONNECT.
@@ -82,37 +84,40 @@ impl Config {
 
     fn check(file: file::File, folder: &Path) -> Result<Self, ConfigError> {
         let file::File {
+            name,
             listen,
-            ledger,
             table,
             releases,
             custodies,
             handshake_ms,
             usage_deadline_s,
             tls,
+            store,
+            reserve,
             enclave,
-            key,
-            account,
             dial,
         } = file;
-        let secrets = account.iter().filter_map(|account| account.credential_file.as_ref());
-        let warnings = secrets.chain([&tls.key]).filter_map(|path| exposed(&folder.join(path)));
+        let name = name.unwrap_or_else(|| "host".into());
+        check::named("name", &name)?;
+        let mut books = BooksConfig::check(store, table.as_deref(), folder)?;
+        check::dials(dial, &mut books.providers)?;
+        let secrets = [Some(folder.join(&tls.key)), books.master.file().map(Path::to_owned)];
+        let database = books.address.path().map(Path::to_owned);
+        let warnings = secrets.iter().chain([&database]).flatten().filter_map(|path| exposed(path));
         let warnings = warnings.collect();
-        let mut providers = check::providers(table.as_deref(), folder)?;
-        check::dials(dial, &mut providers)?;
         Ok(Self {
+            name,
             listen,
             tls: tls::server(&tls, folder)?,
-            ledger: folder.join(ledger),
             releases: releases.map(|path| folder.join(path)),
+            vault: books.master.vault()?.map(Arc::new),
+            books,
+            floors: check::reserve(reserve)?,
             enclaves: check::enclaves(enclave, folder)?,
-            keys: check::keys(key, &providers)?,
-            accounts: check::accounts(account, &providers, folder)?,
             custodies: check::custodies(custodies)?,
             handshake: handshake_ms.map_or(limits::HANDSHAKE, |ms| Duration::from_millis(ms.get())),
             usage_deadline: usage_deadline_s
                 .map_or(USAGE_DEADLINE, |s| Duration::from_secs(s.get())),
-            providers,
             warnings,
         })
     }

@@ -1,6 +1,7 @@
 //! The control leg (PROTOCOL.md, section 4), the host's side: `Hello` is checked, every
-//! `Authorize` is answered by the policy, a grant is on the ledger before it is sent, every
-//! `Usage` is on the ledger before it is acknowledged.
+//! `Authorize` is answered by the policy, a grant is on the books before it is sent, every
+//! `Usage` is on the books before it is acknowledged. Questions are answered side by side, so that
+//! all that waits for the store shares one transaction.
 //!
 //! Whatever the protocol does not define closes the channel; the enclave dials again.
 
@@ -9,28 +10,33 @@ use std::{io, sync::Arc};
 use aegis_wire::{
     Malformed, VERSION,
     control::{
-        Authorize, Custody, Deny, DenyCode, Frame, Grant, HEAD, Hello, Secret, ToEnclave, ToHost,
-        Usage,
+        Authorize, Custody, Deny, DenyCode, Frame, Grant, HEAD, Hello, Secret, Slot, ToEnclave,
+        ToHost, Usage,
     },
     limits,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    task::JoinSet,
     time::{Instant, timeout},
 };
 use zeroize::Zeroizing;
 
 use crate::{
     accounts::Account,
+    books::{BooksError, NoGrant, Outcome, Settled, Terms, Written},
     events::Event,
     fleet::{Boot, EnclaveId},
     host::Host,
     keys::Key,
-    ledger::{LedgerError, Outcome, Settled, Terms},
     legs::Stream,
+    limits::Permit,
     policy::Refusal,
     sessions::Session,
 };
+
+/// Questions of one enclave under way at one time; a further one waits unread.
+const IN_FLIGHT: usize = 1024;
 
 /// Why a channel was closed.
 #[derive(Debug, thiserror::Error)]
@@ -56,10 +62,8 @@ enum Closed {
     Table { theirs: String, ours: String },
     #[error("the enclave asked for provider {0}, which is not in the table")]
     Provider(u16),
-    #[error("the enclave reported usage of grant {0}, which this host never gave to this boot")]
-    UnknownGrant(u64),
     #[error("{0}")]
-    Ledger(#[from] LedgerError),
+    Books(#[from] BooksError),
 }
 
 /// Serves one channel until it ends.
@@ -74,7 +78,7 @@ pub(crate) async fn serve(host: Arc<Host>, enclave: EnclaveId, stream: Stream) {
 }
 
 async fn run(
-    host: &Host,
+    host: &Arc<Host>,
     enclave: EnclaveId,
     mut frames: Frames,
     write: WriteHalf<Stream>,
@@ -86,7 +90,7 @@ async fn run(
     let name = &host.enclave(enclave).name;
     // First, so that an earlier boot gets no further grant, then what it had is settled.
     let attached = host.fleet.attach(enclave);
-    let lost = host.ledger().enclave_restarted(crate::now_ms(), name, boot);
+    let lost = host.books.enclave_restarted(crate::now_ms(), name, boot).await;
     match lost {
         Ok(lost) => host.show_lost(lost),
         Err(error) => return error.into(),
@@ -140,20 +144,36 @@ impl Frames {
 
 /// A channel after its `Hello`.
 struct Channel<'a> {
-    host: &'a Host,
+    host: &'a Arc<Host>,
     enclave: EnclaveId,
     boot: Boot,
     write: WriteHalf<Stream>,
 }
 
+/// A frame to send, with what depends on its being sent.
+struct Answer {
+    frame: ToEnclave,
+    event: Option<Event>,
+    granted: Option<(Written, Permit)>,
+}
+
 impl Channel<'_> {
     async fn serve(&mut self, mut frames: Frames) -> Closed {
+        // What is not answered when the channel ends is given up with this set: its grants become
+        // void, its reports come again.
+        let mut answers = JoinSet::new();
         loop {
-            let served = match frames.next().await {
-                Ok(ToHost::Authorize(asked)) => self.authorize(&asked).await,
-                Ok(ToHost::Usage(usage)) => self.usage(&usage).await,
-                Ok(ToHost::Hello(_)) => Err(Closed::Order),
-                Err(closed) => Err(closed),
+            let served = tokio::select! {
+                frame = frames.next(), if answers.len() < IN_FLIGHT => match frame {
+                    Ok(frame) => self.ask(frame, &mut answers),
+                    Err(closed) => Err(closed),
+                },
+                Some(answer) = answers.join_next() => match answer {
+                    Ok(Ok(answer)) => self.send(answer).await,
+                    Ok(Err(closed)) => Err(closed),
+                    // Only a panic of ours ends here; the enclave's question is then unanswered.
+                    Err(error) => Err(io::Error::other(error).into()),
+                },
             };
             if let Err(closed) = served {
                 return closed;
@@ -161,124 +181,176 @@ impl Channel<'_> {
         }
     }
 
-    async fn authorize(&mut self, asked: &Authorize) -> Result<(), Closed> {
-        let provider = self.host.providers.by_index(asked.provider);
-        let provider = provider.ok_or(Closed::Provider(asked.provider))?;
+    /// Starts on a frame.
+    fn ask(
+        &self,
+        frame: ToHost,
+        answers: &mut JoinSet<Result<Answer, Closed>>,
+    ) -> Result<(), Closed> {
+        match frame {
+            ToHost::Authorize(asked) => {
+                let provider = self.host.providers.by_index(asked.provider);
+                let provider = provider.ok_or(Closed::Provider(asked.provider))?.name.clone();
+                let (enclave, boot) = (self.enclave, self.boot);
+                let question = Question { host: Arc::clone(self.host), enclave, boot, provider };
+                answers.spawn(async move { Ok(question.answer(asked).await) });
+            }
+            ToHost::Usage(usage) => {
+                answers.spawn(settle(Arc::clone(self.host), self.boot, usage));
+            }
+            ToHost::Hello(_) => return Err(Closed::Order),
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, answer: Answer) -> Result<(), Closed> {
+        if let Some(event) = &answer.event {
+            self.host.events.show(event);
+        }
+        let bytes = Zeroizing::new(answer.frame.encode()?);
+        if let Some((written, permit)) = answer.granted {
+            self.host.permits().insert(written.number(), permit);
+            // From the first byte on the enclave may have it.
+            written.sent();
+        }
+        self.write.write_all(&bytes).await?;
+        Ok(self.write.flush().await?)
+    }
+}
+
+/// One `Authorize` under way.
+struct Question {
+    host: Arc<Host>,
+    enclave: EnclaveId,
+    boot: Boot,
+    provider: String,
+}
+
+impl Question {
+    async fn answer(self, asked: Authorize) -> Answer {
         let request = format!("{}-{}", self.boot, asked.request);
+        let directory = self.host.directory();
         // A session is known only on the enclave it was sent to.
         let session = self.host.sessions.find(asked.session);
         let session = session.filter(|session| session.enclave == self.enclave);
-        let holder = session.and_then(|session| {
-            let key = self.host.policy.keys().by_id(session.key)?;
-            Some((session, key))
-        });
+        let holder =
+            session.and_then(|Session { key, .. }| directory.keys.holder(key, crate::now_ms()));
         self.host.events.show(&Event::Authorize {
             request: request.clone(),
             attempt: asked.attempt,
             session: asked.session,
-            tenant: holder.map(|(_, key)| key.tenant.clone()),
-            key: holder.map(|(_, key)| key.name.clone()),
-            provider: provider.name.clone(),
+            tenant: holder.map(|key| key.tenant.clone()),
+            key: holder.map(|key| key.name.clone()),
+            provider: self.provider.clone(),
             class: asked.class.word(),
             custody: asked.custody.word(),
         });
         let granted = match holder {
-            Some((session, key)) => self.grant(asked, &request, session, key, &provider.name),
+            Some(key) => self.grant(&asked, key).await,
             None => Err(DenyCode::Key.into()),
         };
         match granted {
-            Ok(grant) => self.send_grant(request, grant).await,
-            Err(refusal) => self.send_deny(asked, request, refusal).await,
+            Ok((grant, written, permit)) => Answer {
+                event: Some(Event::Grant {
+                    request,
+                    attempt: grant.attempt,
+                    grant: grant.grant,
+                    account: grant.account,
+                }),
+                frame: ToEnclave::Grant(grant),
+                granted: Some((written, permit)),
+            },
+            Err(refusal) => deny(&asked, request, refusal),
         }
     }
 
-    /// Decides, and puts the grant on the ledger.
-    fn grant(
+    /// Decides, and puts the grant on the books.
+    async fn grant(
         &self,
         asked: &Authorize,
-        request: &str,
-        session: Session,
         key: &Key,
-        provider: &str,
-    ) -> Result<Grant, Refusal> {
-        let account = self.host.policy.decide(session.key, asked, Instant::now())?;
+    ) -> Result<(Grant, Written, Permit), Refusal> {
+        let directory = self.host.directory();
+        let allowed = self.host.policy.decide(&directory, key, asked, Instant::now())?;
         let enclave = self.host.enclave(self.enclave);
-        let number = account.map_or(0, |account| account.number);
+        let number = allowed.account.map_or(0, |account| account.number);
         let terms = Terms {
-            request: request.to_owned(),
+            boot: self.boot,
+            request: asked.request,
             attempt: asked.attempt,
             session: asked.session,
             tenant: key.tenant.clone(),
+            team: key.team.clone(),
             key: key.name.clone(),
             enclave: enclave.name.clone(),
             release: enclave.release,
-            provider: provider.to_owned(),
-            class: asked.class.word().to_owned(),
-            custody: asked.custody.word().to_owned(),
+            provider: self.provider.clone(),
+            class: asked.class,
+            custody: asked.custody,
             account: number,
+            reserve: key.reserve,
         };
-        let grant = self.host.ledger().grant(crate::now_ms(), terms);
-        let grant = grant.map_err(|error| {
-            tracing::error!(%error, "no grant can be given");
-            Refusal::from(DenyCode::Overload)
-        })?;
-        Ok(Grant {
+        let written = match self.host.books.grant(crate::now_ms(), terms).await {
+            Ok(written) => written,
+            Err(error @ NoGrant::Budget { retry_after_s, .. }) => {
+                tracing::info!(%error, "no grant");
+                return Err(Refusal { code: DenyCode::Budget, retry_after_s });
+            }
+            Err(NoGrant::Books(error)) => {
+                tracing::error!(%error, "no grant can be given");
+                return Err(DenyCode::Overload.into());
+            }
+        };
+        let grant = Grant {
             request: asked.request,
             attempt: asked.attempt,
-            grant,
+            grant: written.number(),
             account: number,
             custody: asked.custody,
-            credential: credential_for(asked.custody, account),
-        })
+            credential: credential_for(asked.custody, allowed.account),
+        };
+        Ok((grant, written, allowed.permit))
     }
+}
 
-    async fn send_grant(&mut self, request: String, grant: Grant) -> Result<(), Closed> {
-        self.host.events.show(&Event::Grant {
-            request,
-            attempt: grant.attempt,
-            grant: grant.grant,
-            account: grant.account,
-        });
-        self.send(ToEnclave::Grant(grant)).await
-    }
+fn deny(asked: &Authorize, request: String, refusal: Refusal) -> Answer {
+    let Refusal { code, retry_after_s } = refusal;
+    let attempt = asked.attempt;
+    let event = Event::Deny { request, attempt, code: code.word(), retry_after_s };
+    let deny = Deny { request: asked.request, attempt, code, retry_after_s };
+    Answer { frame: ToEnclave::Deny(deny), event: Some(event), granted: None }
+}
 
-    async fn send_deny(
-        &mut self,
-        asked: &Authorize,
-        request: String,
-        refusal: Refusal,
-    ) -> Result<(), Closed> {
-        let Refusal { code, retry_after_s } = refusal;
-        self.host.events.show(&Event::Deny {
-            request,
-            attempt: asked.attempt,
-            code: code.word(),
-            retry_after_s,
-        });
-        let deny = Deny { request: asked.request, attempt: asked.attempt, code, retry_after_s };
-        self.send(ToEnclave::Deny(deny)).await
-    }
-
-    /// Settles at most once, acknowledges every time.
-    async fn usage(&mut self, usage: &Usage) -> Result<(), Closed> {
-        let settled = self.host.ledger().settle(crate::now_ms(), self.boot, usage)?;
-        match settled {
-            Settled::Now(terms) => self.host.events.show(&Event::Usage {
-                request: terms.request,
-                grant: usage.grant,
-                outcome: Outcome::reported(usage),
-            }),
-            Settled::Before => tracing::info!(grant = usage.grant, "usage was settled before"),
-            Settled::Unknown => return Err(Closed::UnknownGrant(usage.grant)),
+/// Settles at most once, acknowledges every time. Usage of a grant that the books do not have is
+/// acknowledged too: they were lost or put back since, and the enclave would ask for ever.
+async fn settle(host: Arc<Host>, boot: Boot, usage: Usage) -> Result<Answer, Closed> {
+    let settled = host.books.settle(crate::now_ms(), boot, &usage).await?;
+    let permit = host.permits().remove(&usage.grant);
+    let event = match settled {
+        Settled::Now(request) => {
+            if let Some(permit) = permit {
+                permit.tokens(&host.directory().limits, tokens(&usage), Instant::now());
+            }
+            let outcome = Outcome::reported(&usage);
+            Some(Event::Usage { request, grant: usage.grant, outcome })
         }
-        self.send(ToEnclave::Ack(usage.grant)).await
-    }
+        Settled::Before => {
+            tracing::info!(grant = usage.grant, "usage was settled before");
+            None
+        }
+        Settled::Unknown => {
+            tracing::warn!(grant = usage.grant, %boot, "usage of a grant that this boot never had \
+                           by these books; it is acknowledged and not booked");
+            None
+        }
+    };
+    Ok(Answer { frame: ToEnclave::Ack(usage.grant), event, granted: None })
+}
 
-    async fn send(&mut self, frame: ToEnclave) -> Result<(), Closed> {
-        let bytes = Zeroizing::new(frame.encode()?);
-        self.write.write_all(&bytes).await?;
-        Ok(self.write.flush().await?)
-    }
+/// Tokens in and out, as rates count them.
+fn tokens(usage: &Usage) -> u64 {
+    let count = |slot: Slot| u64::from(usage.counts[slot as usize].unwrap_or(0));
+    count(Slot::Input) + count(Slot::Output)
 }
 
 fn credential_for(custody: Custody, account: Option<&Account>) -> Secret {

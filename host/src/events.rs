@@ -15,7 +15,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::ledger::Outcome;
+use crate::books::Outcome;
 
 /// Events that may wait for the reader.
 const WAITING: usize = 8192;

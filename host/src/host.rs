@@ -1,25 +1,30 @@
 //! The parts put together: what all connections share, and the start.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
+    books::{Books, Lost, Outcome},
     config::{Config, Enclave},
-    control, egress,
+    control,
+    directory::{self, Directory, DirectoryError},
+    egress,
     events::{Event, Events},
     fleet::{EnclaveId, Fleet},
     ingress,
-    ledger::{Ledger, LedgerError, Lost, Outcome, Replayed},
     legs::{Door, Doors, LegError},
+    limits::Permit,
     policy::Policy,
     providers::Providers,
     sessions::Sessions,
+    store::{Store, StoreError},
 };
 
 /// What all connections share.
@@ -33,10 +38,15 @@ pub struct Host {
     pub(crate) fleet: Fleet,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) events: Arc<Events>,
+    pub(crate) books: Books,
+    directory: watch::Receiver<Arc<Directory>>,
     enclaves: Vec<Enclave>,
-    ledger: Mutex<Ledger>,
+    permits: Mutex<HashMap<u64, Permit>>,
     usage_deadline: Duration,
 }
+
+/// Session numbers that one start has for itself.
+const SESSION_NUMBERS: i64 = 1 << 32;
 
 /// A host that serves until this is dropped. Connections that are open by then end with the
 /// runtime.
@@ -51,9 +61,12 @@ pub struct Running {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The ledger cannot be used.
+    /// The store cannot be used.
     #[error("{0}")]
-    Ledger(#[from] LedgerError),
+    Store(#[from] StoreError),
+    /// What it says about keys and accounts cannot be used.
+    #[error("{0}")]
+    Directory(#[from] DirectoryError),
     /// A leg to an enclave cannot be listened on.
     #[error("{0}")]
     Leg(#[from] LegError),
@@ -70,25 +83,51 @@ pub enum StartError {
 impl StartError {
     /// Whether a check refused, rather than the environment.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Ledger(LedgerError::Corrupt { .. }))
+        match self {
+            Self::Store(error) | Self::Directory(DirectoryError::Store(error)) => {
+                error.is_refusal()
+            }
+            Self::Directory(DirectoryError::Vault(_) | DirectoryError::NoVault) => true,
+            Self::Leg(_) | Self::Listen { .. } => false,
+        }
     }
 }
 
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Virtual keys that are not revoked.
+    pub keys: usize,
+    /// Accounts whose credential opens.
+    pub accounts: usize,
+}
+
 impl Host {
-    /// Looks at the ledger and at the folders that a start would write to, and keeps nothing open.
+    /// Looks at the store and at the folders that a start would write to, and keeps nothing open.
     /// A host that runs with the same configuration is no obstacle.
-    pub fn check(config: &Config) -> Result<(), StartError> {
-        Ledger::check(&config.ledger)?;
+    pub async fn check(config: &Config) -> Result<Checked, StartError> {
+        let mut checked = Checked { keys: 0, accounts: 0 };
+        if let Some(store) = Store::check(&config.books.address).await? {
+            let vault = config.vault.as_deref();
+            let directory = Directory::load(&store, vault, &config.books.providers).await?;
+            checked.keys = directory.keys.len();
+            checked.accounts = directory.accounts.0.len();
+            store.close().await?;
+        }
         for enclave in &config.enclaves {
             enclave.place.check()?;
         }
-        Ok(())
+        Ok(checked)
     }
 
-    /// Opens ledger and sockets, shows `ready`, and serves.
+    /// Opens store and sockets, shows `ready`, and serves.
     pub async fn start(config: Config, events: Arc<Events>) -> Result<Running, StartError> {
-        let (ledger, replayed) = Ledger::open(&config.ledger)?;
-        tell(&config.ledger, &replayed);
+        let store = Store::open(&config.books.address).await?;
+        let vault = config.vault.clone();
+        let directory = Directory::load(&store, vault.as_deref(), &config.books.providers).await?;
+        let (tell, directory) = watch::channel(Arc::new(directory));
+        let floor = crate::number_floor(crate::now_ms());
+        let session = store.take("session", floor, SESSION_NUMBERS).await?.unsigned_abs();
         let places = || config.enclaves.iter().map(|enclave| &enclave.place);
         let control = Doors::open(Door::Control, places())?;
         let egress = Doors::open(Door::Egress, places())?;
@@ -96,7 +135,8 @@ impl Host {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let host = Arc::new(Self::new(config, ledger, &replayed, events));
+        tracing::info!(store = store.shown(), "books open");
+        let host = Arc::new(Self::new(config, &store, directory, session, events));
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&host);
         control.serve(&mut tasks, move |enclave, stream| {
@@ -108,37 +148,47 @@ impl Host {
         });
         ingress::serve(Arc::clone(&host), listener, &mut tasks);
         tasks.spawn(sweep(Arc::clone(&host)));
+        tasks.spawn(directory::follow(store, vault, host.providers.clone(), tell));
         host.events.show(&Event::Ready { listen: address });
         Ok(Running { address, tasks })
     }
 
-    fn new(config: Config, ledger: Ledger, replayed: &Replayed, events: Arc<Events>) -> Self {
+    fn new(
+        config: Config,
+        store: &Store,
+        directory: watch::Receiver<Arc<Directory>>,
+        session: u64,
+        events: Arc<Events>,
+    ) -> Self {
         let Config {
+            name,
             listen: _,
             tls,
-            ledger: _,
-            providers,
+            books,
+            vault: _,
+            floors,
             enclaves,
-            keys,
-            accounts,
             custodies,
             handshake,
             releases,
             usage_deadline,
             warnings: _,
         } = config;
-        let now_s = crate::now_ms() / 1000;
+        let providers = books.providers;
+        let books = Books::start(store.clone(), name, floors, &providers, directory.clone());
         Self {
             tls,
             handshake,
             releases,
             providers,
-            policy: Policy::new(keys, accounts, custodies, Instant::now()),
+            policy: Policy::new(custodies),
             fleet: Fleet::new(&enclaves),
-            sessions: Arc::new(Sessions::new(replayed.last_session, now_s)),
+            sessions: Arc::new(Sessions::new(session)),
             events,
+            books,
+            directory,
             enclaves,
-            ledger: Mutex::new(ledger),
+            permits: Mutex::default(),
             usage_deadline,
         }
     }
@@ -148,17 +198,24 @@ impl Host {
         &self.enclaves[id.0]
     }
 
+    /// Keys, accounts, prices and limits as they are now.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory.borrow())
+    }
+
+    /// Places of grants that are open on this host.
+    pub(crate) fn permits(&self) -> MutexGuard<'_, HashMap<u64, Permit>> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Shows grants that were settled without the enclave's word.
     pub(crate) fn show_lost(&self, lost: Vec<Lost>) {
-        for Lost { grant, terms } in lost {
-            let (request, outcome) = (terms.request, Outcome::lost());
+        for Lost { grant, request } in lost {
+            drop(self.permits().remove(&grant));
+            let outcome = Outcome::lost();
             tracing::warn!(grant, request, "a grant without usage is settled as lost");
             self.events.show(&Event::Usage { request, grant, outcome });
         }
-    }
-
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,15 +226,6 @@ impl Running {
     }
 }
 
-fn tell(path: &Path, replayed: &Replayed) {
-    let (ledger, open) = (path.display(), replayed.open.len());
-    if replayed.torn_bytes > 0 {
-        let bytes = replayed.torn_bytes;
-        tracing::warn!(%ledger, bytes, "the last line was torn and does not count");
-    }
-    tracing::info!(%ledger, last_grant = replayed.last_grant, open, "ledger read");
-}
-
 /// Settles grants past their deadline.
 async fn sweep(host: Arc<Host>) {
     let pause = host.usage_deadline.min(Duration::from_secs(60)) / 2;
@@ -186,7 +234,7 @@ async fn sweep(host: Arc<Host>) {
         tokio::time::sleep(pause).await;
         let now_ms = crate::now_ms();
         let until_ms = now_ms.saturating_sub(deadline_ms);
-        let expired = host.ledger().expire(now_ms, until_ms);
+        let expired = host.books.expire(now_ms, until_ms).await;
         match expired {
             Ok(lost) => host.show_lost(lost),
             Err(error) => tracing::error!(%error, "grants past their deadline stay open"),

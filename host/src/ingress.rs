@@ -29,7 +29,7 @@ use crate::{
     events::{Event, State},
     fleet::{EnclaveId, NoPick},
     host::Host,
-    keys::KeyId,
+    keys::{Key, KeyId},
     legs::{Stream, connect_session, pause_after},
     sessions::OpenSession,
     splice::{Moved, splice},
@@ -93,7 +93,7 @@ enum NoTunnel {
 
 /// What a connection is after its answer.
 enum Answered {
-    Tunnel(Tunnel),
+    Tunnel(Box<Tunnel>),
     Refused(OnUpgrade),
 }
 
@@ -102,6 +102,7 @@ struct Tunnel {
     outer: OnUpgrade,
     inner: Stream,
     session: OpenSession,
+    holder: Key,
 }
 
 /// Handshake and head; none when the client was answered and is done.
@@ -123,7 +124,7 @@ async fn knock(host: &Arc<Host>, tcp: TcpStream) -> Result<Option<Tunnel>, NoTun
         .with_upgrades()
         .await?;
     match answered.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(Answered::Tunnel(tunnel)) => Ok(Some(tunnel)),
+        Some(Answered::Tunnel(tunnel)) => Ok(Some(*tunnel)),
         Some(Answered::Refused(outer)) => {
             // hyper hands over the stream after any answer to a CONNECT; ending it in order is
             // then ours. Elsewhere it did so itself and there is nothing to have.
@@ -143,7 +144,8 @@ async fn respond(
     mut request: Request<Incoming>,
     slot: &Mutex<Option<Answered>>,
 ) -> Answer {
-    let opened = match head::read(&request, host.policy.keys()) {
+    let directory = host.directory();
+    let opened = match head::read(&request, &directory.keys, crate::now_ms()) {
         Ok(Asked::Livez) => return answer::alive(),
         Ok(Asked::Releases) => return answer::releases(host.releases.clone()).await,
         Ok(Asked::Tunnel { key, releases }) => open(host, key, &releases).await,
@@ -151,10 +153,10 @@ async fn respond(
     };
     let outer = hyper::upgrade::on(&mut request);
     let (answered, answer) = match opened {
-        Ok((inner, session)) => {
+        Ok((inner, session, holder)) => {
             let release = host.enclave(session.session.enclave).release;
-            let tunnel = Tunnel { outer, inner, session };
-            (Answered::Tunnel(tunnel), answer::connected(release))
+            let tunnel = Tunnel { outer, inner, session, holder };
+            (Answered::Tunnel(Box::new(tunnel)), answer::connected(release))
         }
         Err(refused) => {
             tracing::info!(code = refused.code(), "a client was refused");
@@ -168,18 +170,23 @@ async fn respond(
 /// Opens a session on the first enclave that takes it.
 async fn open(
     host: &Arc<Host>,
-    key: KeyId,
+    id: KeyId,
     releases: &[u32],
-) -> Result<(Stream, OpenSession), Refused> {
+) -> Result<(Stream, OpenSession, Key), Refused> {
+    let directory = host.directory();
+    let key = directory.keys.holder(id, crate::now_ms()).ok_or(Refused::UnknownKey)?;
+    let limiter = host.policy.limiter();
+    let permit = limiter.session(&directory.limits, key).ok_or(Refused::TooManySessions)?;
     let fitting = host.fleet.pick(releases).map_err(|none| match none {
         NoPick::Release => Refused::NoRelease,
         NoPick::Enclave => Refused::NoEnclave,
     })?;
+    let mut permit = Some(permit);
     for enclave in fitting {
-        let session = host.sessions.open(key, enclave);
+        let session = host.sessions.open(id, enclave);
         let number = session.session.number;
         match timeout(ENCLAVE_CONNECT, greet(host, enclave, number)).await {
-            Ok(Ok(stream)) => return Ok((stream, session)),
+            Ok(Ok(stream)) => return Ok((stream, session.with(permit.take()), key.clone())),
             Ok(Err(error)) => {
                 tracing::warn!(enclave = host.enclave(enclave).name, %error, "session leg failed");
             }
@@ -199,8 +206,8 @@ async fn greet(host: &Host, enclave: EnclaveId, session: u64) -> io::Result<Stre
 impl Tunnel {
     /// Copies until both sides are done.
     async fn carry(self, host: &Host) {
-        let Self { outer, mut inner, session } = self;
-        let report = Report::new(host, session);
+        let Self { outer, mut inner, session, holder } = self;
+        let report = Report::new(host, session, holder);
         // The head was parsed by hyper over exactly this type, so the downcast finds it again.
         let parts = match outer.await.map(|upgraded| upgraded.downcast::<Outer>()) {
             Ok(Ok(parts)) => parts,
@@ -220,13 +227,14 @@ type Outer = TokioIo<TlsStream<TcpStream>>;
 struct Report<'a> {
     host: &'a Host,
     session: OpenSession,
+    holder: Key,
     moved: Moved,
 }
 
 impl<'a> Report<'a> {
-    fn new(host: &'a Host, session: OpenSession) -> Self {
+    fn new(host: &'a Host, session: OpenSession, holder: Key) -> Self {
         let moved = Moved::default();
-        let report = Self { host, session, moved };
+        let report = Self { host, session, holder, moved };
         report.show(State::Opened);
         report
     }
@@ -234,14 +242,11 @@ impl<'a> Report<'a> {
     fn show(&self, state: State) {
         let session = self.session.session;
         let enclave = self.host.enclave(session.enclave);
-        let Some(key) = self.host.policy.keys().by_id(session.key) else {
-            return;
-        };
         self.host.events.show(&Event::Session {
             state,
             session: session.number,
-            tenant: key.tenant.clone(),
-            key: key.name.clone(),
+            tenant: self.holder.tenant.clone(),
+            key: self.holder.name.clone(),
             enclave: enclave.name.clone(),
             release: enclave.release,
             bytes_from_client: self.moved.forth.load(Ordering::Relaxed),

@@ -1,78 +1,39 @@
 //! The command `aegis-host`.
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io::Read, path::Path, process::ExitCode, sync::Arc};
 
 use aegis_host::{
     Host, StartError,
-    config::{Config, ConfigError, EXAMPLE},
+    config::{Config, ConfigError},
     events::Events,
 };
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
 use tracing_subscriber::EnvFilter;
 
-/// The untrusted host of Aegis: takes clients, carries their sealed sessions to an enclave, lets
-/// the enclave use the operator's accounts, dials providers, keeps the ledger. It sees ciphertext.
-#[derive(Parser)]
-#[command(version, after_help = format!("{EXIT_CODES}\n\nA whole configuration:\n\n{EXAMPLE}"))]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
+use crate::cli::{Arguments, Command};
 
-#[derive(Subcommand)]
-enum Command {
-    /// Serve until SIGINT or SIGTERM.
-    ///
-    /// Events go to standard output, one JSON object per line: `ready` first, then what the
-    /// operator may know of each session and request. Logs go to standard error; RUST_LOG sets
-    /// their level (info without it).
-    #[command(after_help = format!("{EXIT_CODES}\n\nA whole configuration:\n\n{EXAMPLE}"))]
-    Run {
-        /// The configuration, a TOML file; relative paths in it start at its folder.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// Stop when standard input ends, as a child of another program does.
-        #[arg(long)]
-        exit_with_stdin: bool,
-    },
-    /// Check a configuration and everything it names, and start nothing.
-    #[command(after_help = format!("{EXIT_CODES}\n\nA whole configuration:\n\n{EXAMPLE}"))]
-    CheckConfig {
-        /// The configuration, a TOML file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
-}
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done, or stopped as asked
-  1  refused by a check: the ledger was changed by somebody else
-  2  usage or configuration
-  3  environment: a port, a socket or a file cannot be used";
+mod cli;
 
 /// What the program says when it fails, and how it exits.
 struct Failure(u8, String);
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,sqlx=warn".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     let done = match Arguments::parse().command {
         Command::Run { config, exit_with_stdin } => {
-            load(&config).and_then(|config| run(config, exit_with_stdin))
+            load(&config.config).and_then(|config| run(config, exit_with_stdin))
         }
-        Command::CheckConfig { config } => check(&config),
+        Command::CheckConfig(file) => check(&file.config),
+        command => runtime().and_then(|runtime| runtime.block_on(cli::run(command))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,15 +56,20 @@ fn check(path: &Path) -> Result<(), Failure> {
     for warning in &config.warnings {
         eprintln!("aegis-host: warning: {warning}");
     }
-    Host::check(&config).map_err(not_startable)?;
+    let checked = runtime()?.block_on(Host::check(&config)).map_err(not_startable)?;
     println!(
         "{}: good; {}, {}, {}",
         path.display(),
         counted(config.enclaves.len(), "enclave"),
-        counted(config.keys.0.len(), "key"),
-        counted(config.accounts.0.len(), "account")
+        counted(checked.keys, "key"),
+        counted(checked.accounts, "account")
     );
     Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let failed = |error: std::io::Error| Failure(3, format!("cannot start: {error}"));
+    tokio::runtime::Runtime::new().map_err(failed)
 }
 
 fn counted(number: usize, thing: &str) -> String {
@@ -119,8 +85,7 @@ fn run(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let failed = |error: std::io::Error| Failure(3, format!("cannot start: {error}"));
-    let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
+    let runtime = runtime()?;
     let events = Arc::new(Events::to(std::io::stdout()));
     let served = runtime.block_on(serve(config, Arc::clone(&events), exit_with_stdin));
     // Sessions that are still open end here, and their last events are written before the exit.

@@ -1,8 +1,10 @@
 //! The host's view of the provider table: a name, an address to dial, and the digest by which an
 //! enclave is recognised as having the same table.
 
+use std::collections::BTreeMap;
+
 use aegis_table::TableError;
-use aegis_wire::table;
+use aegis_wire::table::{self, Envelope};
 
 /// The table of the production image.
 pub const PRODUCTION_TABLE: &str = include_str!("../../enclave/providers.table");
@@ -21,6 +23,8 @@ pub struct Provider {
     pub name: String,
     /// `HOST:PORT` to dial: the row's authority, unless the configuration overrides it.
     pub address: String,
+    /// Whose conventions its figures follow.
+    pub envelope: Envelope,
 }
 
 impl Providers {
@@ -53,6 +57,16 @@ impl Providers {
         &self.digest
     }
 
+    /// Whose conventions each provider's figures follow, by name.
+    pub fn envelopes(&self) -> BTreeMap<String, Envelope> {
+        self.list.iter().map(|row| (row.name.clone(), row.envelope)).collect()
+    }
+
+    /// The name of that index.
+    pub fn name_of(&self, index: u16) -> &str {
+        self.by_index(index).map_or("", |row| row.name.as_str())
+    }
+
     /// All names, for messages.
     pub fn names(&self) -> String {
         let names: Vec<_> = self.list.iter().map(|row| row.name.as_str()).collect();
@@ -67,7 +81,7 @@ impl Provider {
             false => format!("{}:443", row.authority),
         };
         let name = row.name.to_owned();
-        Self { name, address }
+        Self { name, address, envelope: row.envelope }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{fleet::EnclaveId, keys::KeyId};
+use crate::{fleet::EnclaveId, keys::KeyId, limits::Permit};
 
 /// An open session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +30,9 @@ struct State {
 }
 
 impl Sessions {
-    /// Numbers begin above every one the ledger knows and, since sessions without a request leave no
-    /// line there, at the time of the start: an enclave may still speak of sessions of the host
-    /// before. Seconds times 2^20 stay exact in every JSON reader.
-    pub fn new(highest_known: u64, now_s: u64) -> Self {
-        let next = (now_s << 20).max(highest_known.saturating_add(1));
+    /// Numbers begin at one that the store gave to this start alone: an enclave may still speak of
+    /// sessions of the host before.
+    pub fn new(next: u64) -> Self {
         let open = HashMap::new();
         Self(Mutex::new(State { next, open }))
     }
@@ -46,7 +44,7 @@ impl Sessions {
         state.next += 1;
         let session = Session { number, key, enclave };
         state.open.insert(number, session);
-        OpenSession { session, all: Arc::clone(self) }
+        OpenSession { session, all: Arc::clone(self), permit: None }
     }
 
     /// The open session of that number.
@@ -62,6 +60,16 @@ pub struct OpenSession {
     /// The session.
     pub session: Session,
     all: Arc<Sessions>,
+    /// Its place among the key's sessions.
+    permit: Option<Permit>,
+}
+
+impl OpenSession {
+    /// Gives this place back when the session ends.
+    pub fn with(mut self, permit: Option<Permit>) -> Self {
+        self.permit = permit;
+        self
+    }
 }
 
 impl Drop for OpenSession {
@@ -79,22 +87,13 @@ mod tests {
 
     #[test]
     fn a_session_is_known_exactly_while_it_is_open() {
-        let sessions = Arc::new(Sessions::new(0, 1));
-        let first = sessions.open(KeyId(0), EnclaveId(0));
-        let second = sessions.open(KeyId(1), EnclaveId(0));
+        let sessions = Arc::new(Sessions::new(1));
+        let first = sessions.open(KeyId([0; 32]), EnclaveId(0));
+        let second = sessions.open(KeyId([1; 32]), EnclaveId(0));
         assert_eq!(second.session.number, first.session.number + 1);
         let number = first.session.number;
-        assert_eq!(sessions.find(number).map(|s| s.key), Some(KeyId(0)));
+        assert_eq!(sessions.find(number).map(|s| s.key), Some(KeyId([0; 32])));
         drop(first);
         assert_eq!(sessions.find(number), None);
-    }
-
-    #[test]
-    fn numbers_never_return_after_a_restart() {
-        let sessions = Arc::new(Sessions::new(9_000_000_000_000_000, 1));
-        let number = sessions.open(KeyId(0), EnclaveId(0)).session.number;
-        assert_eq!(number, 9_000_000_000_000_001);
-        let later = Arc::new(Sessions::new(0, 1_800_000_000));
-        assert!(later.open(KeyId(0), EnclaveId(0)).session.number < 1 << 53);
     }
 }

@@ -37,6 +37,10 @@ pub const NAME: &str = "openai.mock.aegis.test";
 /// The mock's one right key.
 pub const PROVIDER_KEY: &str = "sk-made-up-provider-key";
 const VIRTUAL_KEY: &str = "aegis-vk-test-perf-1";
+/// The variable of the key under which the host seals credentials.
+const MASTER_KEY: &str = "AEGIS_PERF_MASTER_KEY";
+/// The variable from which it reads the mock's key.
+const CREDENTIAL: &str = "AEGIS_PERF_CREDENTIAL";
 
 /// The programs of a run. They end when it is dropped.
 pub struct Site {
@@ -127,19 +131,34 @@ fn start_router(
         at.join("providers.table"),
         Command::new(&enclave_program).arg("table").output()?.stdout,
     )?;
-    let digest = hex::encode(Sha256::digest(VIRTUAL_KEY));
     let [certificate, key] = [&outer.chain, &outer.key].map(|path| path.display().to_string());
     let config = format!(
-        "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\ntable = \"providers.table\"\n\
+        "listen = \"127.0.0.1:0\"\ntable = \"providers.table\"\n\
+         [store]\nurl = \"sqlite:aegis.db\"\nmaster_key_env = \"{MASTER_KEY}\"\n\
          [tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\
          [[enclave]]\nname = \"perf\"\nrelease = 0\nunix = \"legs\"\n\
-         [[key]]\nname = \"perf\"\ntenant = \"perf\"\nsha256 = \"{digest}\"\n\
-         [[account]]\nnumber = 1\nprovider = \"openai-mock\"\ncredential = \"{PROVIDER_KEY}\"\n\
          [[dial]]\nprovider = \"openai-mock\"\naddress = \"{mock}\"\n"
     );
     let file = at.join("host.toml");
     fs::write(&file, config)?;
-    let mut host = Command::new(programs.join("aegis-host"));
+    let program = programs.join("aegis-host");
+    let of_host = || {
+        let mut host = Command::new(&program);
+        host.env(MASTER_KEY, "0f".repeat(32)).env(CREDENTIAL, PROVIDER_KEY);
+        host
+    };
+    let digest = hex::encode(Sha256::digest(VIRTUAL_KEY));
+    for line in [
+        "tenant create perf".to_owned(),
+        format!("key create perf --tenant perf --sha256 {digest}"),
+        format!("account create 1 --provider openai-mock --credential-env {CREDENTIAL}"),
+    ] {
+        let entered = of_host().args(line.split(' ')).arg("--config").arg(&file).status()?;
+        if !entered.success() {
+            return Err(io::Error::other(format!("aegis-host {line}: {entered}")));
+        }
+    }
+    let mut host = of_host();
     host.arg("run").arg("--config").arg(&file).arg("--exit-with-stdin");
     let (host, listen) = Running::ready(&mut host, |line| {
         let line = json(line).filter(|line| line["event"] == "ready")?;

@@ -4,7 +4,8 @@
 //! * [`enclave`] and [`user`] are the two trusted ends, both as shipped; [`agent`] is the program
 //!   in front of a user's SDK.
 //! * [`machine`] has the enclave as an image on an emulated machine.
-//! * [`stack`] is the whole path with the shipped host, every leg on record.
+//! * [`stack`] is the whole path with the shipped host, every leg on record; `site` is what that host
+//!   is started with.
 //! * [`hostile`] is an adversary in the host's place, [`world`] puts it between the two.
 //! * [`verbatim`] is what a path must do to pass bodies as they are.
 //! * [`publisher`] makes release lists with the shipped commands.
@@ -20,6 +21,7 @@ pub mod program;
 pub mod publisher;
 pub mod record;
 pub mod relay;
+mod site;
 pub mod stack;
 pub mod user;
 pub mod verbatim;

@@ -123,9 +123,14 @@ impl Program {
         Self::start_at(binary, &binary.path()?, arguments)
     }
 
-    /// Runs a program of the workspace to its end and gives what it printed.
+    /// Runs a program of the workspace to its end and gives what it printed; one that fails is an
+    /// error with what it said.
     pub fn output(binary: Binary, arguments: &[&OsStr]) -> io::Result<Vec<u8>> {
-        Ok(Command::new(binary.path()?).args(arguments).output()?.stdout)
+        let output = Command::new(binary.path()?).args(arguments).output()?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
+        }
     }
 
     /// Starts a program of the workspace from another file than its own, such as a changed copy.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use aegis_client::Trust;
 use aegis_dev_attester::DevelopmentAttester;
 use aegis_eif::boot::Parent;
-use aegis_mock::DEFAULT_KEY;
 use aegis_mock::Mock;
 use aegis_mock::MockConfig;
 use aegis_mock::MockHandle;
@@ -24,8 +23,6 @@ use aegis_wire::session::legs::CONTROL_SOCKET;
 use aegis_wire::session::legs::EGRESS_PORT;
 use aegis_wire::session::legs::EGRESS_SOCKET;
 use aegis_wire::session::legs::SESSION_SOCKET;
-use sha2::Digest as _;
-use sha2::Sha256;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -33,7 +30,6 @@ use crate::agent;
 use crate::enclave::Enclave;
 use crate::enclave::Image;
 use crate::enclave::RELEASE;
-use crate::hostile::OuterTls;
 use crate::machine;
 use crate::machine::Init;
 use crate::machine::Programs;
@@ -43,9 +39,9 @@ use crate::record::Leg;
 use crate::record::Record;
 use crate::relay;
 use crate::relay::Target;
-use crate::user::FILE_KEY;
+use crate::site;
+use crate::site::Site;
 use crate::user::KEY;
-use crate::user::OTHER_KEY;
 use crate::user::User;
 use crate::world::MOCK_NAMES;
 
@@ -99,7 +95,7 @@ impl Stack {
         }
         stack.wire(Leg::Session, far.join(SESSION_SOCKET), near.join(SESSION_SOCKET))?;
         let table = Program::output(Binary::Enclave, &["table".as_ref()])?;
-        stack.configure("unix = \"legs\"", release, &table, true)?;
+        stack.configure("unix = \"legs\"", release, &table, &MOCK_NAMES)?;
         stack.start_enclave(Image::Shipped).await?;
         stack.start_host().await?;
         Ok(stack)
@@ -123,8 +119,11 @@ impl Stack {
             root = Some(RootFingerprint::new(made.root_fingerprint()));
             table += &programs.mock_rows()?;
         }
-        let release = if root.is_some() { RELEASE } else { RELEASE + 1 };
-        stack.configure("vhost = \"legs/vsock\"", release, table.as_bytes(), root.is_some())?;
+        let (release, mocks) = match root {
+            Some(_) => (RELEASE, &MOCK_NAMES[..]),
+            None => (RELEASE + 1, &[][..]),
+        };
+        stack.configure("vhost = \"legs/vsock\"", release, table.as_bytes(), mocks)?;
         let image = stack.image(programs, init, changed)?;
         // Waiting for the machine leaves this thread's other tasks to the runtime's other threads.
         let machine = tokio::task::block_in_place(|| image.boot(parent))?;
@@ -164,40 +163,8 @@ impl Stack {
         Ok(Self { enclave, host, mock, record, front, host_at, upstream, dialled, wires, folder })
     }
 
-    /// Writes everything that the host is started with.
-    fn configure(&self, leg: &str, release: u32, table: &[u8], mock: bool) -> io::Result<()> {
-        let host = self.host_folder();
-        let outer = OuterTls::generate()?;
-        fs::write(self.folder.path().join("outer.pem"), &outer.root_pem)?;
-        fs::write(host.join("tls.pem"), &outer.chain_pem)?;
-        fs::write(host.join("tls.key"), &outer.key_pem)?;
-        fs::write(host.join("providers.table"), table)?;
-        let mut text = format!(
-            "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\ntable = \"providers.table\"\n\
-             releases = \"{RELEASES_FILE}\"\n\
-             [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
-             [[enclave]]\nname = \"rig\"\nrelease = {release}\n{leg}\n"
-        );
-        for (name, tenant, key, rights) in [
-            ("first", TENANT, KEY, ""),
-            ("other", OTHER_TENANT, OTHER_KEY, ""),
-            ("files", OTHER_TENANT, FILE_KEY, "classes = [\"generate\", \"file\"]\n"),
-        ] {
-            let digest = hex::encode(Sha256::digest(key));
-            text += &format!(
-                "[[key]]\nname = \"{name}\"\ntenant = \"{tenant}\"\nsha256 = \"{digest}\"\n{rights}"
-            );
-        }
-        let names: &[_] = if mock { &MOCK_NAMES } else { &[] };
-        for (number, name) in (1..).zip(names) {
-            let (api, upstream) = (name.split('.').next().unwrap_or_default(), self.dialled);
-            let provider = format!("provider = \"{api}-mock\"\n");
-            text += &format!(
-                "[[account]]\nnumber = {number}\n{provider}credential = \"{DEFAULT_KEY}\"\n\
-                 [[dial]]\n{provider}address = \"{upstream}\"\n"
-            );
-        }
-        fs::write(host.join("host.toml"), text)
+    fn configure(&self, leg: &str, release: u32, table: &[u8], mocks: &[&str]) -> io::Result<()> {
+        site::write(self.folder(), Site { leg, release, table, mocks, upstream: self.dialled })
     }
 
     /// A recorded wire between two sockets of enclave and host.
@@ -267,9 +234,12 @@ impl Stack {
         (format!("https://{}", self.front), self.folder.path().join("outer.pem"))
     }
 
-    /// The lines of the ledger.
+    /// The rows of the ledger, as the host exports them.
     pub fn ledger(&self) -> io::Result<Vec<serde_json::Value>> {
-        let text = fs::read_to_string(self.host_folder().join("ledger.jsonl"))?;
+        let config = self.host_folder().join("host.toml");
+        let export = ["ledger", "export", "--json", "--config"].map(OsStr::new);
+        let text = Program::output(Binary::Host, &[&export[..], &[config.as_os_str()]].concat())?;
+        let text = String::from_utf8(text).map_err(io::Error::other)?;
         text.lines().map(|line| serde_json::from_str(line).map_err(io::Error::other)).collect()
     }
 

@@ -35,6 +35,7 @@ use crate::{
     failure::Failure,
 };
 
+mod books;
 mod child;
 mod report;
 mod state;
@@ -127,8 +128,9 @@ async fn start(args: &UpArgs, listener: &Listener) -> Result<Running, Failure> {
 
     let mut mock = start_mock(&state, &served, args.pace_ms)?;
     let mock_ready = mock.ready().await?;
-    let config = state.host_toml(&key, &served, text(&mock_ready, "listening"))?;
-    let mut host = start_host(&config, &served)?;
+    let config = state.host_toml(&served, text(&mock_ready, "listening"))?;
+    books::keep(&state, &config, &key, &served).await?;
+    let mut host = start_host(&config)?;
     let host_ready = host.ready().await?;
     let mut enclave = start_enclave(&state, text(&mock_ready, "root"))?;
     let ready = serde_json::from_value(enclave.ready().await?).map_err(|e| {
@@ -193,15 +195,9 @@ fn start_mock(state: &State, served: &[Served], pace_ms: u64) -> Result<Child, F
     Child::start("aegis-mock", mock)
 }
 
-/// The host alone gets the keys of real providers.
-fn start_host(config: &std::path::Path, served: &[Served]) -> Result<Child, Failure> {
+fn start_host(config: &std::path::Path) -> Result<Child, Failure> {
     let mut host = command("aegis-host")?;
     host.args(["run", "--exit-with-stdin", "--config"]).arg(config).env("RUST_LOG", "warn");
-    for name in served.iter().filter_map(|served| served.key) {
-        if let Some(value) = std::env::var_os(name) {
-            host.env(name, value);
-        }
-    }
     Child::start("aegis-host", host)
 }
 

@@ -1,19 +1,19 @@
 //! The meaning of each entry.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use aegis_wire::{
-    account::Owner,
     control::{Class, Custody},
     limits,
     session::VIRTUAL_KEY_PREFIX,
 };
+use zeroize::Zeroizing;
 
 use super::{ConfigError, Enclave, error, file};
 use crate::{
-    accounts::{Account, Accounts},
-    keys::{Key, Keys},
+    books::Floors,
     legs::Place,
+    money::Micro,
     providers::{PRODUCTION_TABLE, Providers},
     secret::Secret,
 };
@@ -87,129 +87,33 @@ pub(super) fn enclaves(
     Ok(enclaves)
 }
 
-pub(super) fn keys(list: Vec<file::Key>, providers: &Providers) -> Result<Keys, ConfigError> {
-    let mut seen = (HashSet::new(), HashSet::new());
-    let mut keys = Vec::new();
-    for key in list {
-        let entry = named("[[key]]", &key.name)?;
-        named(&format!("{entry} tenant"), &key.tenant)?;
-        let digest = digest(&entry, &key.sha256)?;
-        if !seen.0.insert(key.name.clone()) || !seen.1.insert(digest) {
-            let reason = "its name or its sha256 is given twice";
-            return Err(ConfigError::entry(entry, reason, "remove one of the two"));
-        }
-        let indexes = |names: Vec<String>| -> Result<Vec<u16>, ConfigError> {
-            names.iter().map(|name| index_of(&entry, name, providers)).collect()
-        };
-        let providers = key.providers.map(indexes).transpose()?;
-        keys.push(Key {
-            classes: key.classes.map(|words| classes(&entry, &words)).transpose()?,
-            name: key.name,
-            tenant: key.tenant,
-            digest,
-            providers,
-            requests_per_minute: key.requests_per_minute.map(Into::into),
-        });
+pub(super) fn reserve(given: BTreeMap<String, String>) -> Result<Floors, ConfigError> {
+    let mut floors = Floors::default();
+    for (word, amount) in given {
+        let entry = format!("[reserve] {}", shown(&word));
+        let class = class(&entry, &word)?;
+        let amount: Micro = amount.parse().map_err(|_| {
+            let reason = "it is no amount of at most six digits after the point";
+            ConfigError::entry(&*entry, reason, "write it as text, like \"0.05\"")
+        })?;
+        floors.0.insert(class, amount);
     }
-    Ok(Keys(keys))
+    Ok(floors)
 }
 
-fn digest(entry: &str, text: &str) -> Result<[u8; 32], ConfigError> {
-    let mut digest = [0; 32];
-    // The text is not repeated: it may be the key itself, put here by mistake.
-    hex::decode_to_slice(text, &mut digest).map_err(|_| {
-        let next = "write the output of: printf %s \"$KEY\" | sha256sum";
-        ConfigError::entry(entry, "its sha256 is not 64 hexadecimal digits", next)
-    })?;
-    Ok(digest)
+/// The class of that word.
+pub(crate) fn class(entry: &str, word: &str) -> Result<Class, ConfigError> {
+    Class::from_word(word).ok_or_else(|| {
+        let known: Vec<_> = Class::ALL.iter().map(|class| class.word()).collect();
+        let reason = format!("class {} is none of {}", shown(word), known.join(", "));
+        ConfigError::entry(entry, reason, "use one of these words")
+    })
 }
 
-fn classes(entry: &str, words: &[String]) -> Result<Vec<Class>, ConfigError> {
-    let class = |word: &String| {
-        Class::from_word(word).ok_or_else(|| {
-            let known: Vec<_> = Class::ALL.iter().map(|class| class.word()).collect();
-            let reason = format!("class {} is none of {}", shown(word), known.join(", "));
-            ConfigError::entry(entry, reason, "use one of these words")
-        })
-    };
-    words.iter().map(class).collect()
-}
-
-pub(super) fn accounts(
-    list: Vec<file::Account>,
-    providers: &Providers,
-    folder: &Path,
-) -> Result<Accounts, ConfigError> {
-    let mut numbers = HashSet::new();
-    let mut accounts = Vec::new();
-    for account in list {
-        let entry = format!("[[account]] {}", account.number);
-        if !numbers.insert(account.number) {
-            let reason = "its number is given twice";
-            return Err(ConfigError::entry(entry, reason, "give each account its own"));
-        }
-        let (number, owner) = (account.number.get(), owner(&entry, &account)?);
-        accounts.push(Account {
-            number,
-            provider: index_of(&entry, &account.provider, providers)?,
-            credential: match owner {
-                Some(_) => Secret::new(String::new()),
-                None => credential(&entry, account, folder)?,
-            },
-            owner,
-        });
-    }
-    Ok(Accounts(accounts))
-}
-
-/// Who sealed the account; then the operator has no credential of it.
-fn owner(entry: &str, account: &file::Account) -> Result<Option<Owner>, ConfigError> {
-    let Some(text) = &account.owner else { return Ok(None) };
-    let credential = account.credential.is_some()
-        || account.credential_env.is_some()
-        || account.credential_file.is_some();
-    if credential {
-        let reason = "it has an owner and a credential";
-        return Err(ConfigError::entry(entry, reason, "keep one: an owner seals the credential"));
-    }
-    let mut owner = Owner::default();
-    hex::decode_to_slice(text, &mut owner).map_err(|_| {
-        let next = "write what aegis account key prints";
-        ConfigError::entry(entry, "its owner is not 64 hexadecimal digits", next)
-    })?;
-    Ok(Some(owner))
-}
-
-fn credential(entry: &str, account: file::Account, folder: &Path) -> Result<Secret, ConfigError> {
+/// What a provider may be sent as a credential.
+pub(crate) fn credential(entry: &str, content: String) -> Result<Secret, ConfigError> {
     let wrong = |reason: String, next| Err(ConfigError::entry(entry, reason, next));
-    let (env, path, inline) = (account.credential_env, account.credential_file, account.credential);
-    let credential = match (env, path, inline) {
-        (Some(name), None, None) => {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            if !name.bytes().all(fits) {
-                // Not repeated: it may be the credential itself, put here by mistake.
-                let reason = "its credential_env is no name of a variable".into();
-                return wrong(reason, "write the variable's name, not its value");
-            }
-            match std::env::var(&name) {
-                Ok(content) => Secret::new(content),
-                Err(_) => {
-                    let reason = format!("the environment variable {name} is not set");
-                    return wrong(reason, "export it, or use credential_file");
-                }
-            }
-        }
-        (None, Some(path), None) => {
-            let mut content = error::read(&folder.join(path))?;
-            content.truncate(content.trim_end_matches(['\r', '\n']).len());
-            Secret::new(content)
-        }
-        (None, None, Some(inline)) => inline.0,
-        _ => {
-            let reason = "it needs exactly one of credential_env, credential_file and credential";
-            return wrong(reason.into(), "keep one of them");
-        }
-    };
+    let credential = Secret::new(content);
     let bytes = credential.expose();
     if bytes.is_empty() || bytes.len() > limits::CREDENTIAL_BYTES {
         let reason = format!("its credential has {} bytes", bytes.len());
@@ -226,7 +130,21 @@ fn credential(entry: &str, account: file::Account, folder: &Path) -> Result<Secr
     Ok(credential)
 }
 
-fn index_of(entry: &str, name: &str, providers: &Providers) -> Result<u16, ConfigError> {
+/// The content of a variable; what is not a name of one is not repeated, because it may be the
+/// secret itself, put there by mistake.
+pub(crate) fn variable(entry: &str, name: &str) -> Result<Zeroizing<String>, ConfigError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(fits) {
+        let reason = "what stands there is no name of a variable";
+        return Err(ConfigError::entry(entry, reason, "write the variable's name, not its value"));
+    }
+    std::env::var(name).map(Zeroizing::new).map_err(|_| {
+        let reason = format!("the environment variable {name} is not set");
+        ConfigError::entry(entry, reason, "export it, or give a file")
+    })
+}
+
+pub(crate) fn index_of(entry: &str, name: &str, providers: &Providers) -> Result<u16, ConfigError> {
     providers.index_of(name).ok_or_else(|| {
         let (name, names) = (shown(name), providers.names());
         let reason = format!("provider {name} is not in the table, which has {names}");
@@ -235,7 +153,7 @@ fn index_of(entry: &str, name: &str, providers: &Providers) -> Result<u16, Confi
 }
 
 /// Names stand in logs, events and the ledger: short, printable, in one word.
-fn named(kind: &str, name: &str) -> Result<String, ConfigError> {
+pub(crate) fn named(kind: &str, name: &str) -> Result<String, ConfigError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
     if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
         return Ok(format!("{kind} {name}"));
@@ -245,7 +163,7 @@ fn named(kind: &str, name: &str) -> Result<String, ConfigError> {
 }
 
 /// A word of the file in a message, unless it is so long that it could be a secret.
-fn shown(word: &str) -> String {
+pub(crate) fn shown(word: &str) -> String {
     match word.len() {
         0..=24 => format!("`{}`", word.escape_debug()),
         _ => "(a long word)".into(),

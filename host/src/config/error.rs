@@ -55,7 +55,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn entry(
+    pub(crate) fn entry(
         entry: impl Into<String>,
         reason: impl Into<String>,
         next: &'static str,

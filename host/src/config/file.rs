@@ -1,33 +1,27 @@
 //! The file as it is written, before any meaning is checked.
 
-use std::{
-    net::SocketAddr,
-    num::{NonZeroU32, NonZeroU64},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU64, path::PathBuf};
 
 use serde::Deserialize;
 
 use super::ConfigError;
-use crate::secret::Secret;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) listen: SocketAddr,
-    pub(super) ledger: PathBuf,
+    pub(super) name: Option<String>,
     pub(super) table: Option<PathBuf>,
     pub(super) releases: Option<PathBuf>,
     pub(super) custodies: Option<Vec<String>>,
     pub(super) handshake_ms: Option<NonZeroU64>,
     pub(super) usage_deadline_s: Option<NonZeroU64>,
     pub(super) tls: Tls,
+    pub(super) store: Store,
+    #[serde(default)]
+    pub(super) reserve: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) enclave: Vec<Enclave>,
-    #[serde(default)]
-    pub(super) key: Vec<Key>,
-    #[serde(default)]
-    pub(super) account: Vec<Account>,
     #[serde(default)]
     pub(super) dial: Vec<Dial>,
 }
@@ -51,24 +45,12 @@ pub(super) struct Enclave {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) tenant: String,
-    pub(super) sha256: String,
-    pub(super) providers: Option<Vec<String>>,
-    pub(super) classes: Option<Vec<String>>,
-    pub(super) requests_per_minute: Option<NonZeroU32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Account {
-    pub(super) number: NonZeroU32,
-    pub(super) provider: String,
-    pub(super) credential_env: Option<String>,
-    pub(super) credential_file: Option<PathBuf>,
-    pub(super) credential: Option<Credential>,
-    pub(super) owner: Option<String>,
+pub(super) struct Store {
+    pub(super) url: Option<String>,
+    pub(super) url_env: Option<String>,
+    pub(super) master_key_file: Option<PathBuf>,
+    pub(super) master_key_env: Option<String>,
+    pub(super) master_key_command: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -76,15 +58,6 @@ pub(super) struct Account {
 pub(super) struct Dial {
     pub(super) provider: String,
     pub(super) address: String,
-}
-
-/// A credential written into the file.
-pub(super) struct Credential(pub(super) Secret);
-
-impl<'de> Deserialize<'de> for Credential {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|text| Self(Secret::new(text)))
-    }
 }
 
 pub(super) fn parse(text: &str) -> Result<File, ConfigError> {

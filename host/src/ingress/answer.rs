@@ -17,6 +17,7 @@ pub(super) type Answer = Response<Full<Bytes>>;
 pub(super) enum Refused {
     BadRequest(&'static str),
     UnknownKey,
+    TooManySessions,
     NoRelease,
     NoEnclave,
 }
@@ -76,6 +77,7 @@ impl Refused {
         match self {
             Self::BadRequest(_) => "bad_request",
             Self::UnknownKey => "unknown_key",
+            Self::TooManySessions => "too_many_sessions",
             Self::NoRelease => "no_release",
             Self::NoEnclave => "no_enclave",
         }
@@ -85,6 +87,7 @@ impl Refused {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UnknownKey => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            Self::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
             Self::NoRelease => StatusCode::PRECONDITION_FAILED,
             Self::NoEnclave => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -95,6 +98,9 @@ impl Refused {
             Self::BadRequest(reason) => reason,
             Self::UnknownKey => {
                 "no such virtual key, or it is revoked; ask the router's operator for one"
+            }
+            Self::TooManySessions => {
+                "your key, team or tenant has as many sessions as it may; close some or ask the operator"
             }
             Self::NoRelease => {
                 "no enclave here runs a release that you accept; update your release list"
@@ -115,7 +121,7 @@ impl Refused {
         let name = HeaderName::from_static("aegis-error");
         headers.insert(name, HeaderValue::from_static(code));
         match self {
-            Self::NoEnclave => {
+            Self::NoEnclave | Self::TooManySessions => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::UnknownKey => {

@@ -21,7 +21,7 @@ pub(super) enum Asked {
 }
 
 /// Reads a head.
-pub(super) fn read<B>(request: &Request<B>, keys: &Keys) -> Result<Asked, Refused> {
+pub(super) fn read<B>(request: &Request<B>, keys: &Keys, now_ms: u64) -> Result<Asked, Refused> {
     if request.method() == Method::GET && request.uri().path() == "/livez" {
         return Ok(Asked::Livez);
     }
@@ -44,7 +44,7 @@ pub(super) fn read<B>(request: &Request<B>, keys: &Keys) -> Result<Asked, Refuse
     }
     let releases = releases(one(headers, HeaderName::from_static("aegis-releases"))?)?;
     let presented = one(headers, header::PROXY_AUTHORIZATION)?.and_then(bearer);
-    let key = presented.and_then(|key| keys.find(key)).ok_or(Refused::UnknownKey)?;
+    let key = presented.and_then(|key| keys.find(key, now_ms)).ok_or(Refused::UnknownKey)?;
     Ok(Asked::Tunnel { key, releases })
 }
 
@@ -82,23 +82,18 @@ fn releases(value: Option<&str>) -> Result<Vec<u32>, Refused> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use sha2::{Digest, Sha256};
-
     use super::{Asked, KeyId, Keys, Refused, Request, read};
     use crate::keys::Key;
 
     const KEY: &str = "aegis-vk-test-0123456789";
 
     fn keys() -> Keys {
-        let key = |name: &str, secret: &str| Key {
-            name: name.into(),
-            tenant: "acme".into(),
-            digest: Sha256::digest(secret).into(),
-            providers: None,
-            classes: None,
-            requests_per_minute: None,
-        };
-        Keys(vec![key("other", "aegis-vk-test-other"), key("laptop", KEY)])
+        let mut keys = Keys::default();
+        for (name, secret) in [("other", "aegis-vk-test-other"), ("laptop", KEY)] {
+            let key = Key { name: name.into(), tenant: "acme".into(), ..Key::default() };
+            keys.add(key, [(KeyId::of(secret), None)]);
+        }
+        keys
     }
 
     /// A valid request with one header replaced, added (`+name`) or left out (no value).
@@ -118,12 +113,12 @@ mod tests {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        read(&request.body(()).unwrap(), &keys())
+        read(&request.body(()).unwrap(), &keys(), 0)
     }
 
     #[test]
     fn the_request_of_the_contract_is_a_tunnel() {
-        let (key, releases) = (KeyId(1), vec![7, 8]);
+        let (key, releases) = (KeyId::of(KEY), vec![7, 8]);
         assert_eq!(ask("enclave.aegis:443", &[]), Ok(Asked::Tunnel { key, releases }));
     }
 
@@ -180,8 +175,8 @@ mod tests {
     #[test]
     fn alive_needs_no_key() {
         let request = Request::get("/livez").body(()).unwrap();
-        assert_eq!(read(&request, &keys()), Ok(Asked::Livez));
+        assert_eq!(read(&request, &keys(), 0), Ok(Asked::Livez));
         let request = Request::post("/livez").body(()).unwrap();
-        assert!(read(&request, &keys()).is_err());
+        assert!(read(&request, &keys(), 0).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! `check-config` refuses what `run` would refuse, in the same words, and changes nothing.
 
-use std::{fs, os::unix::fs::PermissionsExt, os::unix::net::UnixListener};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::{program::outcome, rig::Setup};
 
@@ -36,8 +36,8 @@ async fn a_good_configuration_is_counted_and_nothing_is_left_behind() {
     assert!(out.contains("good; 1 enclave, 1 key, 1 account\n"), "{out}");
     assert_eq!(names(&setup), before, "a check starts nothing");
     assert!(fs::read_dir(setup.path("blue")).unwrap().next().is_none());
-    let green = "[[enclave]]\nname = \"green\"\nrelease = 9\nunix = \"green\"\n[[key]]";
-    let (_, out, _) = outcome_with("check-config", &setup, "[[key]]", green).await;
+    let green = "[[enclave]]\nname = \"green\"\nrelease = 9\nunix = \"green\"\n[tls]";
+    let (_, out, _) = outcome_with("check-config", &setup, "[tls]", green).await;
     assert!(out.contains("good; 2 enclaves, 1 key, "), "{out}");
 }
 
@@ -49,9 +49,8 @@ async fn places_that_cannot_be_written_to_are_refused_as_run_refuses_them() {
     let unix = "unix = \"blue\"";
     let long = format!("unix = \"{}\"", "long/".repeat(30));
     let cases = [
-        ("ledger.jsonl", "missing/ledger.jsonl", "missing/ledger.jsonl"),
-        ("ledger.jsonl", "/proc/ledger.jsonl", "/proc/ledger.jsonl"),
-        ("ledger.jsonl", "folder", "folder"),
+        ("aegis.db", "missing/aegis.db", "missing/aegis.db"),
+        ("aegis.db", "/proc/aegis.db", "/proc/aegis.db"),
         (unix, "unix = \"missing\"", "missing/control.sock: No such file"),
         (unix, "unix = \"/proc\"", "/proc/control.sock"),
         (unix, "vhost = \"missing/vm\"", "missing/vm_"),
@@ -74,7 +73,7 @@ async fn contents_are_refused_with_the_code_of_a_configuration_and_missing_files
         let head = "custodies = []\nlisten";
         let (code, _, err) = outcome_with(command, &setup, "listen", head).await;
         assert_eq!(code, Some(2), "{err}");
-        assert!(err.contains("write \"client\", \"host\" or both"), "{err}");
+        assert!(err.contains("write some of \"client\""), "{err}");
         let bytes = setup.path("bytes.toml");
         fs::write(&bytes, [0xff]).unwrap();
         let (code, _, err) = outcome(&[command, "--config", bytes.to_str().unwrap()]).await;
@@ -87,35 +86,42 @@ async fn contents_are_refused_with_the_code_of_a_configuration_and_missing_files
 }
 
 #[tokio::test]
-async fn a_changed_ledger_is_refused_and_a_host_that_runs_is_no_obstacle() {
+async fn a_foreign_store_is_refused_and_a_host_that_runs_is_no_obstacle() {
     let setup = Setup::new();
-    fs::write(setup.path("ledger.jsonl"), "").unwrap();
-    let ledger = fs::File::open(setup.path("ledger.jsonl")).unwrap();
-    ledger.try_lock().unwrap();
-    let _live = UnixListener::bind(setup.path("blue/control.sock")).unwrap();
-    let (code, _, err) = outcome_with("check-config", &setup, "listen", "listen").await;
+    let running = setup.start().await;
+    let setup = &running.setup;
+    let (code, out, err) = outcome_with("check-config", setup, "listen", "listen").await;
     assert_eq!(code, Some(0), "{err}");
-    fs::write(setup.path("ledger.jsonl"), "not a ledger\n").unwrap();
-    let (code, _, err) = outcome_with("check-config", &setup, "listen", "listen").await;
-    assert_eq!(code, Some(1));
-    assert!(err.contains("ledger.jsonl line 1"), "{err}");
+    assert!(out.contains("1 key, 1 account"), "{out}");
+    fs::create_dir(setup.path("folder")).unwrap();
+    for store in ["sqlite:host.toml", "sqlite:folder"] {
+        let (code, _, err) = outcome_with("check-config", setup, "sqlite:aegis.db", store).await;
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains("no database of aegis-host"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_there_yet_is_not_made_by_a_check() {
+    let setup = Setup::bare();
+    let (code, out, err) = outcome_with("check-config", &setup, "listen", "listen").await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("0 keys, 0 accounts"), "{out}");
+    assert!(!setup.path("aegis.db").exists());
 }
 
 #[tokio::test]
 async fn secrets_that_every_user_may_read_are_warned_of() {
     let setup = Setup::new();
-    fs::write(setup.path("credential"), "sk-made-up").unwrap();
-    let inline = "credential = \"sk-made-up-credential-canary\"";
-    let file = "credential_file = \"credential\"";
-    for (key, credential, warned) in [
+    for (key, master, warned) in [
         (0o600, 0o640, &[][..]),
         (0o644, 0o600, &["tls.key"]),
-        (0o604, 0o644, &["credential", "tls.key"]),
+        (0o604, 0o644, &["tls.key", "master.key"]),
     ] {
-        for (name, mode) in [("tls.key", key), ("credential", credential)] {
+        for (name, mode) in [("tls.key", key), ("master.key", master)] {
             fs::set_permissions(setup.path(name), fs::Permissions::from_mode(mode)).unwrap();
         }
-        let (code, _, err) = outcome_with("check-config", &setup, inline, file).await;
+        let (code, _, err) = outcome_with("check-config", &setup, "listen", "listen").await;
         assert_eq!(code, Some(0), "{err}");
         let lines: Vec<_> = err.lines().collect();
         assert_eq!(lines.len(), warned.len(), "{err}");

@@ -33,39 +33,42 @@ fn boot(byte: u8) -> String {
     hex::encode([byte; 16])
 }
 
-/// Lines of that kind, without their time.
-fn lines(rig: &Rig, kind: &str) -> Vec<Value> {
-    let mut lines = rig.setup.ledger();
-    lines.retain(|line| line["line"] == kind);
-    for line in &mut lines {
-        let fields = line.as_object_mut().unwrap();
+/// The ledger without its times.
+fn rows(rig: &Rig) -> Vec<Value> {
+    let mut rows = rig.setup.ledger();
+    for row in &mut rows {
+        let fields = row.as_object_mut().unwrap();
         assert!(fields.remove("at_ms").unwrap().is_u64());
-        fields.remove("line");
+        fields.remove("settled_ms").unwrap();
     }
-    lines
+    rows
 }
 
 #[tokio::test]
-async fn a_grant_is_on_the_ledger_when_it_arrives() {
+async fn a_grant_is_on_the_books_when_it_arrives() {
     let (mut rig, mut control) = up(Setup::new()).await;
     let (grant, session, _open) = granted(&mut rig, &mut control, 1).await;
-    assert_eq!((grant.request, grant.attempt, grant.grant), (1, 1, 1));
+    assert_eq!((grant.request, grant.attempt), (1, 1));
+    assert!(grant.grant < 1 << 53, "every JSON reader holds it");
     assert_eq!((grant.account, grant.custody), (4, Custody::Host));
     assert_eq!(&grant.credential[..], CREDENTIAL.as_bytes());
-    let request = format!("{}-1", boot(1));
-    let terms = json!({
-        "request": request, "attempt": 1, "session": session, "tenant": "acme", "key": "laptop",
-        "enclave": "blue", "release": 7, "provider": "openai", "class": "generate",
-        "custody": "host", "account": 4,
+    let row = json!({
+        "grant_id": grant.grant, "host": "host", "boot": boot(1), "request": 1, "attempt": 1,
+        "session_no": session, "tenant": "acme", "team": "", "key_name": "laptop",
+        "enclave": "blue", "release_no": 7, "provider": "openai", "class": "generate",
+        "custody": "host", "account": 4, "reserved": 20_000, "outcome": null, "source": null,
+        "status_class": null, "counts": null, "label": null, "first_byte_ms": null,
+        "total_ms": null, "charged": null, "pricing": null,
     });
-    assert_eq!(lines(&rig, "grant"), [json!({ "grant": 1, "terms": terms })]);
+    assert_eq!(rows(&rig), [row]);
     rig.event_of("session").await;
+    let request = format!("{}-1", boot(1));
     let asked = json!({
         "request": request, "attempt": 1, "session": session, "tenant": "acme", "key": "laptop",
         "provider": "openai", "class": "generate", "custody": "host",
     });
     assert_eq!(rig.event_of("authorize").await, asked);
-    let given = json!({ "request": request, "attempt": 1, "grant": 1, "account": 4 });
+    let given = json!({ "request": request, "attempt": 1, "grant": grant.grant, "account": 4 });
     assert_eq!(rig.event_of("grant").await, given);
 }
 
@@ -79,20 +82,22 @@ async fn usage_is_settled_once_and_acknowledged_each_time() {
     again.counts[0] = Some(1_000_000);
     control.send(ToHost::Usage(again)).await;
     assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant)));
-    let request = format!("{}-1", boot(1));
     let outcome = json!({
         "source": "provider", "status_class": 2, "counts": { "input": 11, "output": 0 },
         "label": "mock-1", "first_byte_ms": 120, "total_ms": 4500,
     });
-    let settle = json!({
-        "grant": 1, "request": request, "tenant": "acme", "key": "laptop", "outcome": outcome,
-    });
-    assert_eq!(lines(&rig, "settle"), [settle]);
+    let rows = rows(&rig);
+    assert_eq!(rows.len(), 1);
+    for (name, value) in outcome.as_object().unwrap() {
+        assert_eq!(rows[0][name], *value, "{name}");
+    }
+    assert_eq!((&rows[0]["outcome"], &rows[0]["pricing"]), (&"settled".into(), &"unpriced".into()));
+    assert_eq!(rows[0]["charged"], rows[0]["reserved"], "without any price the reservation is due");
     for kind in ["session", "authorize", "grant"] {
         rig.event_of(kind).await;
     }
     let mut shown = outcome;
-    (shown["request"], shown["grant"]) = (request.into(), 1.into());
+    (shown["request"], shown["grant"]) = (format!("{}-1", boot(1)).into(), grant.grant.into());
     assert_eq!(rig.event_of("usage").await, shown);
 }
 
@@ -111,7 +116,8 @@ async fn denied(control: &mut Control, asked: aegis_wire::control::Authorize) ->
 #[tokio::test]
 async fn denials_have_their_codes_and_leave_no_grant() {
     let mut setup = Setup::new();
-    setup.key = "providers = [\"openai\", \"gemini\"]\nrequests_per_minute = 1".into();
+    setup.host(&["key", "set", "laptop", "--provider", "openai", "--provider", "gemini"]);
+    setup.host(&["limit", "set", "key", "laptop", "--requests-per-minute", "1"]);
     setup.head = "custodies = [\"host\"]".into();
     let (mut rig, mut control) = up(setup).await;
     let (_tls, _inner, session) = rig.session().await;
@@ -130,11 +136,11 @@ async fn denials_have_their_codes_and_leave_no_grant() {
     let mut gemini = ask(5);
     gemini.provider = 2;
     assert_eq!(denied(&mut control, gemini).await, DenyCode::Account);
-    assert!(lines(&rig, "grant").is_empty());
+    assert!(rows(&rig).is_empty());
     control.send(ToHost::Authorize(ask(6))).await;
     assert!(matches!(control.next().await, Some(ToEnclave::Grant(_))));
     assert_eq!(denied(&mut control, ask(7)).await, DenyCode::Rate);
-    assert_eq!(lines(&rig, "grant").len(), 1);
+    assert_eq!(rows(&rig).len(), 1);
 }
 
 #[tokio::test]
@@ -178,7 +184,7 @@ async fn an_enclave_cannot_speak_for_the_session_of_another() {
     let green = crate::rig::Enclave::listen(&rig.setup.path("green"));
     let mut control = green.control(2).await;
     assert_eq!(denied(&mut control, authorize(session, 1)).await, DenyCode::Key);
-    assert!(lines(&rig, "grant").is_empty());
+    assert!(rows(&rig).is_empty());
 }
 
 /// Whether the host closes a fresh channel after these bytes without answering.
@@ -218,7 +224,6 @@ async fn frames_of_the_wrong_moment_close_the_channel() {
     assert!(closes(&rig, true, &again).await, "a second Hello");
     assert!(closes(&rig, false, &vector("authorize ")).await, "Authorize first");
     assert!(closes(&rig, false, &vector("usage ")).await, "Usage first");
-    assert!(closes(&rig, true, &vector("usage ")).await, "usage of no grant");
     assert!(closes(&rig, true, &vector("ack ")).await, "a frame of the host's own");
     let mut beyond = authorize(1, 1);
     beyond.provider = 999;
@@ -238,17 +243,20 @@ async fn hello_must_match_version_and_table() {
     }
 }
 
+/// The books may have been lost while the enclave lived: it must be able to go on.
 #[tokio::test]
-async fn usage_of_another_boots_grant_closes_the_channel() {
+async fn usage_of_unknown_grants_is_acknowledged_and_not_booked() {
     let mut setup = Setup::new();
     setup.tail = "[[enclave]]\nname = \"green\"\nrelease = 9\nunix = \"green\"".into();
     let (mut rig, mut control) = up(setup).await;
     let (grant, _, _open) = granted(&mut rig, &mut control, 1).await;
+    control.send(ToHost::Usage(usage(grant.grant - 1))).await;
+    assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant - 1)));
     let green = crate::rig::Enclave::listen(&rig.setup.path("green"));
     let mut other = green.control(2).await;
     other.send(ToHost::Usage(usage(grant.grant))).await;
-    assert_eq!(other.next().await, None);
-    assert!(lines(&rig, "settle").is_empty());
+    assert_eq!(other.next().await, Some(ToEnclave::Ack(grant.grant)));
+    assert_eq!(rows(&rig)[0]["outcome"], Value::Null, "another boot cannot settle it");
 }
 
 #[tokio::test]
@@ -259,7 +267,7 @@ async fn a_new_channel_of_the_same_boot_still_settles() {
     assert_eq!(control.next().await, None, "the old channel is closed");
     next.send(ToHost::Usage(usage(grant.grant))).await;
     assert_eq!(next.next().await, Some(ToEnclave::Ack(grant.grant)));
-    assert_eq!(lines(&rig, "settle")[0]["outcome"]["source"], "provider");
+    assert_eq!(rows(&rig)[0]["source"], "provider");
 }
 
 #[tokio::test]
@@ -267,23 +275,24 @@ async fn a_new_boot_settles_the_old_ones_grants_as_lost() {
     let (mut rig, mut control) = up(Setup::new()).await;
     let (grant, _, _open) = granted(&mut rig, &mut control, 1).await;
     let mut next = rig.enclave.control(2).await;
-    let settled = lines(&rig, "settle");
+    let settled = rows(&rig);
     assert_eq!(settled.len(), 1);
-    assert_eq!(settled[0]["grant"], grant.grant);
-    assert_eq!(settled[0]["outcome"]["source"], "lost");
+    let ended = ["outcome", "source", "charged"].map(|name| settled[0][name].clone());
+    assert_eq!(ended, [json!("aborted"), json!("lost"), json!(20_000)]);
     for kind in ["session", "authorize", "grant"] {
         rig.event_of(kind).await;
     }
     let shown = rig.event_of("usage").await;
-    assert_eq!((&shown["grant"], &shown["source"]), (&1.into(), &"lost".into()));
-    // A word on it that comes too late changes nothing.
+    assert_eq!((&shown["grant"], &shown["source"]), (&grant.grant.into(), &"lost".into()));
+    // A word on it from the boot that took its place changes nothing.
     next.send(ToHost::Usage(usage(grant.grant))).await;
     assert_eq!(next.next().await, Some(ToEnclave::Ack(grant.grant)));
-    assert_eq!(lines(&rig, "settle").len(), 1);
+    assert_eq!(rows(&rig)[0]["source"], "lost");
 }
 
+/// Nothing with a complete usage received stays aborted.
 #[tokio::test]
-async fn a_grant_past_its_deadline_is_lost() {
+async fn a_grant_past_its_deadline_is_lost_until_its_usage_comes() {
     let mut setup = Setup::new();
     setup.head = "usage_deadline_s = 1".into();
     let (mut rig, mut control) = up(setup).await;
@@ -293,7 +302,59 @@ async fn a_grant_past_its_deadline_is_lost() {
     }
     let shown = rig.event_of("usage").await;
     assert_eq!((&shown["grant"], &shown["source"]), (&grant.grant.into(), &"lost".into()));
-    assert_eq!(lines(&rig, "settle")[0]["outcome"]["source"], "lost");
+    assert_eq!(rows(&rig)[0]["outcome"], "aborted");
+    control.send(ToHost::Usage(usage(grant.grant))).await;
+    assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant)));
+    let row = &rows(&rig)[0];
+    assert_eq!((&row["outcome"], &row["source"]), (&"settled".into(), &"provider".into()));
+}
+
+/// Grants of a channel that ended before they could be sent cost nobody anything.
+#[tokio::test]
+async fn a_grant_that_was_not_sent_is_void_or_open() {
+    let (mut rig, mut control) = up(Setup::new()).await;
+    let (_tls, _inner, session) = rig.session().await;
+    for request in 1..=50 {
+        control.send(ToHost::Authorize(authorize(session, request))).await;
+    }
+    drop(control);
+    // The next channel of this boot is served after the end of the last.
+    let mut next = rig.enclave.control(1).await;
+    next.send(ToHost::Authorize(authorize(session, 51))).await;
+    assert!(matches!(next.next().await, Some(ToEnclave::Grant(_))));
+    for row in rows(&rig) {
+        let charged = row["charged"].as_u64();
+        match row["outcome"].as_str() {
+            Some("void") => assert_eq!(charged, Some(0)),
+            outcome => assert_eq!((outcome, charged), (None, None)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_used_up_budget_is_refused_with_its_end() {
+    let setup = Setup::new();
+    setup.host(&["price", "set", "*", "input=1000", "output=1000"]);
+    setup.host(&["budget", "set", "tenant", "acme", "--day", "0.03"]);
+    let (mut rig, mut control) = up(setup).await;
+    let (grant, session, _open) = granted(&mut rig, &mut control, 1).await;
+    // 0.02 is reserved: a second 0.02 does not fit, and fits again when the first cost 0.011.
+    control.send(ToHost::Authorize(authorize(session, 2))).await;
+    let Some(ToEnclave::Deny(deny)) = control.next().await else { panic!("no denial") };
+    assert_eq!(deny.code, DenyCode::Budget);
+    assert!((1..=86_400).contains(&deny.retry_after_s), "{}", deny.retry_after_s);
+    control.send(ToHost::Usage(usage(grant.grant))).await;
+    assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant)));
+    control.send(ToHost::Authorize(authorize(session, 3))).await;
+    assert!(
+        matches!(control.next().await, Some(ToEnclave::Deny(_))),
+        "0.011 and 0.02 are too much"
+    );
+    rig.setup.host(&["budget", "set", "tenant", "acme", "--day", "0.031"]);
+    control.send(ToHost::Authorize(authorize(session, 4))).await;
+    assert!(matches!(control.next().await, Some(ToEnclave::Grant(_))), "budgets hold at once");
+    let list = rig.setup.host(&["budget", "list"]);
+    assert!(list.contains("0.031   0.011    0.02      0.00"), "{list}");
 }
 
 #[tokio::test]

@@ -5,6 +5,10 @@ mod check_config;
 mod config;
 mod control;
 mod egress;
+mod kill;
+mod pairs;
+#[path = "../store/postgres.rs"]
+mod postgres;
 mod program;
 mod rig;
 mod tunnel;

@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -46,53 +46,86 @@ pub(crate) struct Setup {
     pub(crate) head: String,
     /// Lines after the entries that every test has.
     pub(crate) tail: String,
-    /// Lines in the entry of the key.
-    pub(crate) key: String,
+    /// Where the books are.
+    pub(crate) store: String,
 }
+
+/// Made up, and the same for all tests, so that one prepared store serves them.
+pub(crate) const MASTER_KEY: &str =
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 impl Setup {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["router.test".to_owned()]).unwrap();
         fs::write(folder.path().join("tls.pem"), made.cert.pem()).unwrap();
-        let key = folder.path().join("tls.key");
-        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
-        // A second enclave of a test is green.
-        for legs in ["blue", "green"] {
-            fs::create_dir(folder.path().join(legs)).unwrap();
-        }
-        Self {
-            folder,
+        let setup = Self {
             root: made.cert.der().clone(),
+            folder,
             head: String::new(),
             tail: String::new(),
-            key: String::new(),
+            store: "sqlite:aegis.db".into(),
+        };
+        setup.secret("tls.key", &made.signing_key.serialize_pem());
+        setup.secret("master.key", MASTER_KEY);
+        // A second enclave of a test is green.
+        for legs in ["blue", "green"] {
+            fs::create_dir(setup.path(legs)).unwrap();
         }
+        setup.secret("aegis.db", "");
+        fs::write(setup.path("aegis.db"), prepared()).unwrap();
+        setup
+    }
+
+    /// Without a key, an account or a store.
+    pub(crate) fn bare() -> Self {
+        let setup = Self::new();
+        fs::remove_file(setup.path("aegis.db")).unwrap();
+        setup
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
+    fn secret(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
     /// Writes the configuration and returns its path.
     pub(crate) fn config(&self) -> PathBuf {
-        let Self { head, tail, key, .. } = self;
-        let digest = hex::encode(Sha256::digest(KEY));
+        let Self { head, tail, store, .. } = self;
         let text = format!(
-            "listen = \"127.0.0.1:0\"\nledger = \"ledger.jsonl\"\n{head}\n\
+            "listen = \"127.0.0.1:0\"\n{head}\n\
+             [store]\nurl = \"{store}\"\nmaster_key_file = \"master.key\"\n\
              [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\
-             [[enclave]]\nname = \"blue\"\nrelease = 7\nunix = \"blue\"\n\
-             [[key]]\nname = \"laptop\"\ntenant = \"acme\"\nsha256 = \"{digest}\"\n{key}\n\
-             [[account]]\nnumber = 4\nprovider = \"openai\"\ncredential = \"{CREDENTIAL}\"\n{tail}\n"
+             [[enclave]]\nname = \"blue\"\nrelease = 7\nunix = \"blue\"\n{tail}\n"
         );
         let path = self.path("host.toml");
         fs::write(&path, text).unwrap();
         path
     }
 
+    /// Runs a command on the store; its standard output.
+    pub(crate) fn host(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.try_host(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    }
+
+    /// Exit code, standard output and standard error of a command on the store.
+    pub(crate) fn try_host(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aegis-host"));
+        command.args(arguments).arg("--config").arg(self.config());
+        command.env("TEST_CREDENTIAL", CREDENTIAL).env("RUST_LOG", "warn");
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
     pub(crate) fn ledger_text(&self) -> String {
-        fs::read_to_string(self.path("ledger.jsonl")).unwrap()
+        self.host(&["ledger", "export", "--json"])
     }
 
     pub(crate) fn ledger(&self) -> Vec<Value> {
@@ -139,6 +172,37 @@ impl Setup {
     pub(crate) async fn tls(&self, address: SocketAddr) -> TlsStream<TcpStream> {
         self.tls_by(&self.tls_client(), address).await
     }
+}
+
+/// The commands that make tenant `acme`, key `laptop` and account 4.
+pub(crate) fn entries() -> [String; 3] {
+    let digest = hex::encode(Sha256::digest(KEY));
+    [
+        "tenant create acme".into(),
+        format!("key create laptop --tenant acme --sha256 {digest}"),
+        "account create 4 --provider openai --credential-env TEST_CREDENTIAL".into(),
+    ]
+}
+
+/// A store with tenant `acme`, key `laptop` and account 4, made by the commands once.
+fn prepared() -> &'static [u8] {
+    static STORE: OnceLock<Vec<u8>> = OnceLock::new();
+    STORE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("host.toml");
+        let text = "listen = \"127.0.0.1:0\"\n\
+                    [store]\nurl = \"sqlite:aegis.db\"\nmaster_key_file = \"master.key\"\n\
+                    [tls]\ncertificate = \"\"\nkey = \"\"\n";
+        fs::write(&config, text).unwrap();
+        fs::write(folder.path().join("master.key"), MASTER_KEY).unwrap();
+        for line in entries() {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aegis-host"));
+            command.args(line.split(' ')).arg("--config").arg(&config);
+            let status = command.env("TEST_CREDENTIAL", CREDENTIAL).status().unwrap();
+            assert!(status.success(), "{line}");
+        }
+        fs::read(folder.path().join("aegis.db")).unwrap()
+    })
 }
 
 /// Another certificate and key, for a configuration whose halves do not fit.
@@ -283,6 +347,11 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) async fn send(&mut self, frame: ToHost) {
         self.send_bytes(&frame.encode().unwrap()).await;
+    }
+
+    /// Whether the host could still be written to.
+    pub(crate) async fn try_send(&mut self, frame: ToHost) -> bool {
+        self.stream.write_all(&frame.encode().unwrap()).await.is_ok()
     }
 
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {

@@ -88,7 +88,7 @@ fn scan(stack: &Stack, canaries: &Canaries, moment: &str) {
     canaries.none_in("stderr", host.stderr().as_bytes());
     assert!(host.stdout().contains(TENANT) && !host.stderr().is_empty(), "the controls of logs");
     let stored = files(&stack.host_folder());
-    assert!(stored.iter().any(|(name, bytes)| name.ends_with("ledger.jsonl") && !bytes.is_empty()));
+    assert!(stored.iter().any(|(name, bytes)| name.ends_with("aegis.db") && !bytes.is_empty()));
     for (name, bytes) in stored {
         canaries.none_in(&name, &bytes);
     }

@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde::Serialize;
 use tempfile::TempDir;
@@ -16,9 +15,7 @@ use super::child::PROVIDER_KEYS;
 use crate::{failure::Failure, secret_file};
 
 /// What the mock accepts as a provider key.
-const MOCK_KEY: &str = "sk-made-up-provider-key";
-/// The name under which a virtual key's owner appears in the host's books.
-const TENANT: &str = "local";
+pub(super) const MOCK_KEY: &str = "sk-made-up-provider-key";
 
 /// The folder, temporary or named.
 pub(super) struct State {
@@ -49,7 +46,7 @@ impl Served {
     }
 
     /// Its name in the provider table.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self.key {
             Some(_) => self.prefix.to_owned(),
             None => format!("{}-mock", self.prefix),
@@ -134,33 +131,14 @@ impl State {
     }
 
     /// The host's configuration.
-    pub(super) fn host_toml(
-        &self,
-        key: &str,
-        served: &[Served],
-        mock: &str,
-    ) -> Result<PathBuf, Failure> {
-        let numbered = || (1..).zip(served);
+    pub(super) fn host_toml(&self, served: &[Served], mock: &str) -> Result<PathBuf, Failure> {
         let config = HostToml {
             listen: "127.0.0.1:0",
-            ledger: self.path("ledger.jsonl"),
             table: self.path("providers.table"),
             custodies: ["host", "client"],
+            store: Store { url: "sqlite:aegis.db", master_key_file: self.path("master.key") },
             tls: Tls { certificate: self.path("tls.pem"), key: self.path("tls.key") },
             enclave: [Enclave { name: "dev", release: 0, unix: self.legs() }],
-            key: [Key {
-                name: "aegis-up",
-                tenant: TENANT,
-                sha256: hex::encode(digest(&SHA256, key.as_bytes())),
-            }],
-            account: numbered()
-                .map(|(number, served)| Account {
-                    number,
-                    provider: served.name(),
-                    credential_env: served.key,
-                    credential: served.key.is_none().then_some(MOCK_KEY),
-                })
-                .collect(),
             dial: served
                 .iter()
                 .filter(|served| served.key.is_none())
@@ -206,14 +184,18 @@ fn certificates() -> Result<Certificates, rcgen::Error> {
 #[derive(Serialize)]
 struct HostToml<'a> {
     listen: &'static str,
-    ledger: PathBuf,
     table: PathBuf,
     custodies: [&'static str; 2],
+    store: Store,
     tls: Tls,
     enclave: [Enclave<'a>; 1],
-    key: [Key; 1],
-    account: Vec<Account>,
     dial: Vec<Dial>,
+}
+
+#[derive(Serialize)]
+struct Store {
+    url: &'static str,
+    master_key_file: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -227,21 +209,6 @@ struct Enclave<'a> {
     name: &'static str,
     release: u32,
     unix: &'a Path,
-}
-
-#[derive(Serialize)]
-struct Key {
-    name: &'static str,
-    tenant: &'static str,
-    sha256: String,
-}
-
-#[derive(Serialize)]
-struct Account {
-    number: u32,
-    provider: String,
-    credential_env: Option<&'static str>,
-    credential: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -278,20 +245,17 @@ mod tests {
     }
 
     #[test]
-    fn the_host_s_configuration_holds_no_key_of_a_real_provider_and_no_virtual_key() {
+    fn the_host_s_configuration_redirects_the_mock_alone_and_holds_no_key() {
         let state = State::open(None).unwrap();
         let served = [("openai", Some("OPENAI_API_KEY")), ("gemini", None)]
             .map(|(prefix, key)| Served { prefix, key });
-        let path = state.host_toml("aegis-vk-test-1", &served, "127.0.0.1:9").unwrap();
+        let path = state.host_toml(&served, "127.0.0.1:9").unwrap();
         let text = fs::read_to_string(path).unwrap();
-        assert!(!text.contains("aegis-vk-test-1"), "{text}");
+        assert!(!text.contains(MOCK_KEY), "{text}");
         let toml: toml::Value = toml::from_str(&text).unwrap();
-        assert_eq!(toml["account"][0]["provider"].as_str(), Some("openai"));
-        let named = toml["account"][0]["credential_env"].as_str();
-        assert_eq!(named, Some("OPENAI_API_KEY"));
-        assert!(toml["account"][0].get("credential").is_none());
-        assert_eq!(toml["account"][1]["provider"].as_str(), Some("gemini-mock"));
+        assert_eq!(toml["store"]["url"].as_str(), Some("sqlite:aegis.db"));
         assert_eq!(toml["dial"].as_array().unwrap().len(), 1);
+        assert_eq!(toml["dial"][0]["provider"].as_str(), Some("gemini-mock"));
         assert_eq!(toml["dial"][0]["address"].as_str(), Some("127.0.0.1:9"));
     }
 }
