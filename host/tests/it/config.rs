@@ -109,12 +109,9 @@ fn each_mistake_is_named() {
 fn entries_given_twice_are_refused() {
     let mut setup = Setup::new();
     let text = fs::read_to_string(setup.config()).unwrap();
-    let entry = |head: &str| {
-        let from = text.find(head).unwrap();
-        let len = text[from + 2..].find("[[").map_or(text.len() - from, |at| at + 2);
-        text[from..from + len].to_owned()
-    };
-    setup.tail = entry("[[enclave]]");
+    let from = text.find("[[enclave]]").unwrap();
+    let end = text[from + 2..].find("[[").map_or(text.len(), |at| from + 2 + at);
+    setup.tail = text[from..end].to_owned();
     let error = error(&setup, "listen", "listen");
     assert!(error.contains("given twice"), "{error}");
 }
