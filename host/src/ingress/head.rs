@@ -167,9 +167,9 @@ mod tests {
     #[test]
     fn the_release_list_needs_no_key() {
         let request = Request::get("/.well-known/aegis/releases").body(()).unwrap();
-        assert_eq!(read(&request, &keys()), Ok(Asked::Releases));
+        assert_eq!(read(&request, &keys(), 0), Ok(Asked::Releases));
         let request = Request::post("/.well-known/aegis/releases").body(()).unwrap();
-        assert!(read(&request, &keys()).is_err());
+        assert!(read(&request, &keys(), 0).is_err());
     }
 
     #[test]
