@@ -18,15 +18,16 @@ const CANARY: &str = "canary-in-the-prompt";
 /// Longest wait for something that must come; only a failure takes so long.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Builds the programs that `aegis up` starts, beside it.
+/// Builds the programs that `aegis up` starts, beside it; with the whole workspace, as single
+/// packages would have other features and their dependencies be compiled again.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let aegis = PathBuf::from(env!("CARGO_BIN_EXE_aegis"));
         let target = aegis.parent().and_then(Path::parent).unwrap();
-        let packages = ["-p", "aegis-host", "-p", "aegis-enclave-dev", "-p", "aegis-mock"];
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked"]).args(packages).arg("--target-dir").arg(target);
+        build.args(["build", "--locked", "--workspace", "--target-dir"]).arg(target);
+        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         assert!(build.status().unwrap().success());
         aegis
     })
