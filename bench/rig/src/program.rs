@@ -126,8 +126,17 @@ impl Program {
     /// Runs a program of the workspace to its end and gives what it printed; one that fails is an
     /// error with what it said.
     pub fn output(binary: Binary, arguments: &[&OsStr]) -> io::Result<Vec<u8>> {
+        Self::output_with_code(0, binary, arguments)
+    }
+
+    /// The same of a program that ends with this exit code.
+    pub fn output_with_code(
+        code: i32,
+        binary: Binary,
+        arguments: &[&OsStr],
+    ) -> io::Result<Vec<u8>> {
         let output = Command::new(binary.path()?).args(arguments).output()?;
-        match output.status.success() {
+        match output.status.code() == Some(code) {
             true => Ok(output.stdout),
             false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
         }

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, path::Path, process::Stdio};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{
-    child::command,
+    child::{command, exit},
     state::{MOCK_KEY, Served, State},
 };
 use crate::{failure::Failure, secret_file};
@@ -73,6 +73,12 @@ async fn host(
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::environment(format!("the host's books cannot be made: {said}")))
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().trim_start_matches("aegis-host: ");
+    let from = match variable {
+        None | Some(MOCK_VARIABLE) => String::new(),
+        Some(name) => format!(" with {name}"),
+    };
+    let message = format!("the host's books cannot be made{from}: {said}");
+    Err(Failure { exit: exit(output.status), message })
 }

@@ -147,7 +147,7 @@ fn describe(status: ExitStatus) -> String {
 }
 
 /// A part that refused, or that was configured wrongly, makes the whole do so.
-fn exit(status: ExitStatus) -> Exit {
+pub(super) fn exit(status: ExitStatus) -> Exit {
     match status.code() {
         Some(1) => Exit::Refused,
         Some(2) => Exit::Usage,
