@@ -6,7 +6,6 @@
 //! attacker what passes there.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -21,6 +20,8 @@ use aegis_rig::hostile::Dial;
 use aegis_rig::hostile::Impostor;
 use aegis_rig::hostile::Insider;
 use aegis_rig::hostile::Session;
+use aegis_rig::relay;
+use aegis_rig::relay::Target;
 use aegis_rig::user::KEY;
 use aegis_rig::user::now_ms;
 use aegis_rig::world::MOCK_NAMES;
@@ -31,8 +32,6 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::attacker::Attacker;
@@ -103,7 +102,12 @@ pub async fn occupy(
         Place::Wire => {
             tap_sessions(world, slot);
             tap_control(world, slot);
-            let egress = wire_to(upstream, slot.clone(), tasks).await?;
+            let on_egress = slot.clone();
+            let carry = move |enclave, provider| {
+                let slot = on_egress.clone();
+                async move { both_ways(enclave, provider, &slot).await }
+            };
+            let egress = relay::tcp_by(tasks, Target::new(upstream), carry).await?;
             world.hostile.on_egress(move |_| Dial::To(egress));
         }
         Place::Enclave => be_the_enclave(world, trust, plaintext_router(world, slot)?)?,
@@ -158,29 +162,7 @@ fn tap_control(world: &World, slot: &Slot) {
     });
 }
 
-/// A wire from a new port to `upstream`, on which the attacker sees every TLS record.
-async fn wire_to(
-    upstream: SocketAddr,
-    slot: Slot,
-    tasks: &mut JoinSet<()>,
-) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    tasks.spawn(async move {
-        let mut wires = JoinSet::new();
-        while let Ok((near, _)) = listener.accept().await {
-            let slot = slot.clone();
-            wires.spawn(async move {
-                let Ok(far) = TcpStream::connect(upstream).await else { return };
-                let _ = (near.set_nodelay(true), far.set_nodelay(true));
-                // How a wire ends is between the two that it joins.
-                let _ = both_ways(near, far, &slot).await;
-            });
-        }
-    });
-    Ok(address)
-}
-
+/// Between two ends, each TLS record past the attacker.
 async fn both_ways<A, B>(user: A, provider: B, slot: &Slot) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite,

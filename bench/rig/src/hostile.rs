@@ -5,6 +5,7 @@
 //! what is sent unasked, where egress leads. It records every byte it sees on every leg.
 
 mod control;
+mod crossing;
 mod egress;
 mod inner;
 mod session;
@@ -31,6 +32,7 @@ pub use control::ack;
 pub use control::deny;
 pub use control::grant_bytes;
 pub use control::raw;
+pub use crossing::Crossing;
 pub use egress::Dial;
 pub use inner::Impostor;
 pub use inner::Insider;

@@ -79,7 +79,10 @@ impl Publisher {
         }
         for (release, measurement) in releases {
             let name = format!("release-{release}.json");
-            fs::write(self.folder.join(&name), release_json(*release, measurement))?;
+            let ImageMeasurement { pcr0, pcr1, pcr2 } = measurement;
+            let pcrs = [pcr0, pcr1, pcr2].map(ToString::to_string);
+            let json = release_json(*release, pcrs.each_ref().map(String::as_str));
+            fs::write(self.folder.join(&name), json)?;
             arguments.extend(["--release".to_owned(), name]);
         }
         for number in withdrawn {
@@ -134,9 +137,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A `release.json` with these measurements.
-pub fn release_json(number: u32, measured: &ImageMeasurement) -> String {
-    let ImageMeasurement { pcr0, pcr1, pcr2 } = measured;
+/// A `release.json` with these measurements: PCR0, PCR1, PCR2 in hexadecimal.
+pub fn release_json(number: u32, [pcr0, pcr1, pcr2]: [&str; 3]) -> String {
     let sha = "00".repeat(32);
     format!(
         "{{\n  \"format\": \"aegis-release/1\",\n  \"number\": {number},\n  \"version\": \"0.1.0\",\n  \

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::net::UnixListener;
@@ -54,7 +52,11 @@ pub fn unix(
         while let Ok((stream, _)) = listener.accept().await {
             let far = far.clone();
             let stream = record.tap(leg, stream);
-            wires.spawn(join(stream, async move { UnixStream::connect(far).await }));
+            wires.spawn(async move {
+                // As for TCP below.
+                let Ok(far) = UnixStream::connect(far).await else { return };
+                let _ = copy_both(stream, far).await;
+            });
         }
     });
     Ok(())
@@ -67,32 +69,34 @@ pub async fn tcp(
     leg: Leg,
     target: Target,
 ) -> io::Result<SocketAddr> {
-    let (listener, record) = (TcpListener::bind("127.0.0.1:0").await?, record.clone());
+    let record = record.clone();
+    tcp_by(tasks, target, move |near, far| copy_both(record.tap(leg, near), far)).await
+}
+
+/// The same, where `carry` passes on what comes on each connection.
+pub async fn tcp_by<F>(
+    tasks: &mut JoinSet<()>,
+    target: Target,
+    carry: impl Fn(TcpStream, TcpStream) -> F + Clone + Send + 'static,
+) -> io::Result<SocketAddr>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tasks.spawn(async move {
         let mut wires = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let target = target.clone();
-            // Delays would only make tests slow.
-            let _ = stream.set_nodelay(true);
-            let stream = record.tap(leg, stream);
-            wires.spawn(join(stream, async move {
-                let far = TcpStream::connect(target.address()).await?;
-                far.set_nodelay(true)?;
-                Ok(far)
-            }));
+        while let Ok((near, _)) = listener.accept().await {
+            let (target, carry) = (target.clone(), carry.clone());
+            wires.spawn(async move {
+                // A far end that is away ends the near one.
+                let Ok(far) = TcpStream::connect(target.address()).await else { return };
+                // Delays would only make tests slow.
+                let _ = (near.set_nodelay(true), far.set_nodelay(true));
+                // How a wire ends is between the programs.
+                let _ = carry(near, far).await;
+            });
         }
     });
     Ok(address)
-}
-
-async fn join<A, B>(near: A, far: impl Future<Output = io::Result<B>>)
-where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
-{
-    // A far end that is away ends the near one; how a wire ends is between the programs.
-    if let Ok(far) = far.await {
-        let _ = copy_both(near, far).await;
-    }
 }

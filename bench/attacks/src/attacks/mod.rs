@@ -31,7 +31,7 @@ pub fn all() -> Vec<Box<dyn Attack>> {
         Box::new(ac1b_tool::Attack),
         Box::new(ac1b_window::Attack),
         Box::new(ac2_header::Attack),
-        Box::new(ac2_request::Attack),
-        Box::new(ac2_response::Attack),
+        Box::new(ac2_request::ATTACK),
+        Box::new(ac2_response::ATTACK),
     ]
 }

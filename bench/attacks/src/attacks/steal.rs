@@ -9,8 +9,12 @@ use std::sync::PoisonError;
 use regex::bytes::Regex;
 
 use crate::attacker::Attacker;
+use crate::attacker::Clock;
+use crate::attacker::Direction;
 use crate::attacker::Passing;
 use crate::message::Message;
+use crate::scenario;
+use crate::scenario::Goal;
 use crate::scenario::Step;
 
 /// The kinds of credentials that are looked for, and a made-up one of each.
@@ -36,31 +40,58 @@ pub fn secrets() -> Vec<String> {
     KINDS.iter().map(|(_, _, secret)| (*secret).to_owned()).collect()
 }
 
-/// A step whose result holds every secret, as a file that an agent reads does.
-pub fn careless_step() -> Step {
-    Step::new("ls .env").result(&secrets().join("\n"))
+/// An attack on the bodies that pass in one direction, while the user's agent is careless.
+pub struct OfBodies {
+    pub(super) id: &'static str,
+    pub(super) direction: Direction,
 }
 
-struct Thief {
+impl scenario::Attack for OfBodies {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    /// The result of the step holds every secret, as a file that an agent reads does.
+    fn task(&self) -> Vec<Step> {
+        vec![Step::new("ls .env").result(&secrets().join("\n"))]
+    }
+
+    fn goal(&self) -> Goal {
+        Goal::Take(secrets())
+    }
+
+    fn attacker(&self, _: &Clock) -> Arc<dyn Attacker> {
+        let direction = self.direction;
+        thief(move |passing| match passing.direction == direction {
+            true => body_of(passing),
+            false => Vec::new(),
+        })
+    }
+}
+
+struct Thief<F> {
     patterns: Vec<Regex>,
-    looks: fn(&Passing) -> Vec<Vec<u8>>,
+    looks: F,
     taken: Mutex<BTreeSet<String>>,
 }
 
 /// A program that takes what it finds in the places that `looks` gives it.
-pub fn thief(looks: fn(&Passing) -> Vec<Vec<u8>>) -> Arc<dyn Attacker> {
+pub fn thief<F>(looks: F) -> Arc<dyn Attacker>
+where
+    F: Fn(&Passing) -> Vec<Vec<u8>> + Send + Sync + 'static,
+{
     let patterns = KINDS.iter().filter_map(|(_, pattern, _)| Regex::new(pattern).ok()).collect();
     Arc::new(Thief { patterns, looks, taken: Mutex::default() })
 }
 
 /// The texts of a message, and the bytes as they are.
-pub fn body_of(passing: &Passing) -> Vec<Vec<u8>> {
+fn body_of(passing: &Passing) -> Vec<Vec<u8>> {
     let texts = Message::read(&passing.body).map(|message| message.texts()).unwrap_or_default();
     let texts = texts.into_iter().map(String::into_bytes);
     texts.chain([passing.body.clone()]).collect()
 }
 
-impl Attacker for Thief {
+impl<F: Fn(&Passing) -> Vec<Vec<u8>> + Send + Sync> Attacker for Thief<F> {
     fn see(&self, passing: &mut Passing) {
         for place in (self.looks)(passing) {
             for found in self.patterns.iter().flat_map(|pattern| pattern.find_iter(&place)) {

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use aegis_client::Error;
 use aegis_client::Mode;
 use aegis_rig::hostile;
+use aegis_rig::hostile::Crossing;
 use aegis_rig::hostile::Session;
 use aegis_rig::user::Answer;
 use aegis_rig::user::chat;
@@ -155,30 +156,11 @@ async fn tampered_answers_break_the_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_two_clients_swapped_after_evidence() {
     let world = World::start().await.unwrap();
-    let (send, mut pairs) = mpsc::unbounded_channel();
-    let (swap, swapped) = tokio::sync::watch::channel(false);
-    world.hostile.on_session(move |session: Session| {
-        let (send, mut swapped) = (send.clone(), swapped.clone());
-        async move {
-            let mut enclave = session.door.open(session.number).await?;
-            let mut client = session.client;
-            tokio::select! {
-                ended = tokio::io::copy_bidirectional(&mut client, &mut enclave) => {
-                    return ended.map(drop);
-                }
-                _ = swapped.wait_for(|swapped| *swapped) => {}
-            }
-            send.send((client, enclave)).map_err(io::Error::other)
-        }
-    });
+    let mut crossing = Crossing::of(&world.hostile);
     let user = world.user().unwrap();
     let one = user.session(Mode::Http2).await.unwrap();
     let two = user.session(Mode::Http2).await.unwrap();
-    swap.send(true).unwrap();
-    let (client_one, enclave_one) = pairs.recv().await.unwrap();
-    let (client_two, enclave_two) = pairs.recv().await.unwrap();
-    tokio::spawn(hostile::copy_both(client_one, enclave_two));
-    tokio::spawn(hostile::copy_both(client_two, enclave_one));
+    crossing.cross().await.unwrap();
     for session in [one, two] {
         let request = chat("x").body(chat_body("swap-canary")).unwrap();
         let outcome = exchange(&session, request).await;

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, path::Path, process::Stdio};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{
-    child::{command, exit},
+    child::{command, exit, unnamed},
     state::{MOCK_KEY, Served, State},
 };
 use crate::{failure::Failure, secret_file};
@@ -74,7 +74,7 @@ async fn host(
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim().trim_start_matches("aegis-host: ");
+    let said = unnamed("aegis-host", said.trim());
     let from = match variable {
         None | Some(MOCK_VARIABLE) => String::new(),
         Some(name) => format!(" with {name}"),

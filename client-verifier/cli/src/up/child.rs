@@ -162,9 +162,12 @@ async fn pass_on(
     said: watch::Sender<bool>,
 ) {
     while let Ok(Some(line)) = lines.next_line().await {
-        let line =
-            line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&line);
-        eprintln!("{name}: {line}");
+        eprintln!("{name}: {}", unnamed(name, &line));
         said.send_replace(true);
     }
+}
+
+/// A complaint without the name of the program that it may begin with.
+pub(super) fn unnamed<'a>(name: &str, line: &'a str) -> &'a str {
+    line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(line)
 }
