@@ -97,6 +97,7 @@ pub fn run(workspace: &Workspace) -> Result<(), Failure> {
     let mut breaches = directions(&metadata);
     breaches.extend(no_std(workspace, &metadata)?);
     breaches.extend(ledger::check(workspace, &metadata)?);
+    breaches.extend(built_twice(&workspace.programs()?, &workspace.tests()?));
     let (linked, helpers) = third_party(workspace, &metadata)?;
     println!("third-party crates linked into {PRODUCTION}: {linked}");
     println!("and at its build (macros, build scripts and theirs): {helpers}");
@@ -178,6 +179,21 @@ fn brings_std(user: &str, linked: &Linked, metadata: &Metadata) -> Option<String
     let production = Source::parse(&text).ok()?.production();
     let says = production.find(&["no_std"]).is_some();
     (!says).then(|| format!("{user} is built from {name}, which is not no_std"))
+}
+
+/// Crates with features that only tests ask for: they, and all that stands on them, would be
+/// compiled once for the programs and once more for the tests.
+fn built_twice(programs: &BTreeSet<Linked>, tests: &BTreeSet<Linked>) -> Vec<String> {
+    let breach = |Linked { name, version, features }: &Linked| {
+        let in_tests = tests.iter().filter(|test| (&test.name, &test.version) == (name, version));
+        let all: BTreeSet<_> = in_tests.flat_map(|test| &test.features).collect();
+        let added: Vec<_> = all.into_iter().filter(|feature| !features.contains(feature)).collect();
+        format!(
+            "{name} {version} has the features {added:?} in tests alone, so it is compiled twice: \
+             name them in bench/rig/Cargo.toml too"
+        )
+    };
+    programs.difference(tests).map(breach).collect()
 }
 
 /// How many third-party crates are linked into the production binary, and how many more are run

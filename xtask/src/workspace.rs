@@ -72,17 +72,27 @@ impl Workspace {
 
     /// What is linked when only `package` is built, each with the features it is then built with.
     pub fn linked(&self, package: &str) -> Result<BTreeSet<Linked>, Failure> {
-        self.tree(package, "normal,no-proc-macro")
+        self.tree(&["--package", package], "normal,no-proc-macro")
     }
 
     /// The same, and what is run to build it: procedural macros, build scripts and theirs.
     pub fn built(&self, package: &str) -> Result<BTreeSet<Linked>, Failure> {
-        self.tree(package, "normal,build")
+        self.tree(&["--package", package], "normal,build")
     }
 
-    fn tree(&self, package: &str, edges: &str) -> Result<BTreeSet<Linked>, Failure> {
+    /// What all programs are built from, in one build.
+    pub fn programs(&self) -> Result<BTreeSet<Linked>, Failure> {
+        self.tree(&["--workspace"], "normal,build")
+    }
+
+    /// The same for all tests.
+    pub fn tests(&self) -> Result<BTreeSet<Linked>, Failure> {
+        self.tree(&["--workspace"], "normal,build,dev")
+    }
+
+    fn tree(&self, packages: &[&str], edges: &str) -> Result<BTreeSet<Linked>, Failure> {
         let mut tree = self.cargo();
-        tree.args(["tree", "--locked", "--package", package, "--target", TARGET]);
+        tree.args(["tree", "--locked"]).args(packages).args(["--target", TARGET]);
         tree.args(["--edges", edges, "--prefix", "none"]);
         tree.args(["--format", "{p}|{f}"]);
         let listing = process::text(&mut tree)?;

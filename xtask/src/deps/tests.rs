@@ -103,3 +103,19 @@ fn a_dependency_of_core_with_std_or_io_is_a_breach() {
     fixture.write("helper/Cargo.toml", &features);
     assert!(std_breaches(&fixture)[0].contains("feature `std`"));
 }
+
+#[test]
+fn a_feature_that_only_tests_ask_for_is_a_breach() {
+    let crates = |features: &[&str]| {
+        let linked = |name: &str, features: &[&str]| Linked {
+            name: name.into(),
+            version: "1.0.0".into(),
+            features: features.iter().map(ToString::to_string).collect(),
+        };
+        BTreeSet::from([linked("runtime", features), linked("codec", &["std"])])
+    };
+    assert_eq!(built_twice(&crates(&["net"]), &crates(&["net"])), [""; 0]);
+    let breaches = built_twice(&crates(&["net"]), &crates(&["net", "test-util"]));
+    assert_eq!(breaches.len(), 1);
+    assert!(breaches[0].contains("runtime 1.0.0 has the features [\"test-util\"]"), "{breaches:?}");
+}
