@@ -99,15 +99,15 @@ impl Enclave {
     pub async fn serve(&'static self) -> Infallible {
         tokio::spawn(self.channel.run(&*self.legs));
         loop {
-            // Never closed, so there is always a permit at last.
-            let permit = self.sessions.acquire().await;
-            match self.legs.accept().await {
-                Ok(leg) => drop(tokio::spawn(async move {
+            match (self.legs.accept().await, self.sessions.try_acquire()) {
+                (Ok(leg), Ok(permit)) => drop(tokio::spawn(async move {
                     session::serve(self, leg).await;
                     drop(permit);
                 })),
+                // At the limit: closed at once, so that the host can look elsewhere.
+                (Ok(leg), Err(_)) => drop(leg),
                 // Out of descriptors or a client gone early: the next session may fare better.
-                Err(_) => time::sleep(Duration::from_millis(100)).await,
+                (Err(_), _) => time::sleep(Duration::from_millis(100)).await,
             }
         }
     }

@@ -10,6 +10,7 @@ use aegis_wire::limits;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use crate::receipt::Passing;
 
@@ -25,6 +26,8 @@ struct State {
     whole: Bytes,
     /// Where it is noted for a receipt.
     noted: Option<Passing>,
+    /// When an attempt began, or the last of the body was sent on.
+    moved: Instant,
 }
 
 #[derive(Default)]
@@ -40,7 +43,8 @@ impl Outgoing {
         room: Option<&'static Semaphore>,
         noted: Option<Passing>,
     ) -> Self {
-        let state = State { source, room, copy: Copy::default(), whole: Bytes::new(), noted };
+        let (copy, whole, moved) = (Copy::default(), Bytes::new(), Instant::now());
+        let state = State { source, room, copy, whole, noted, moved };
         state.note(&[], false);
         Self(Arc::new(Mutex::new(state)))
     }
@@ -52,7 +56,23 @@ impl Outgoing {
             // The room is given back with the last of these bytes.
             state.whole = Bytes::from_owner(std::mem::take(&mut state.copy));
         }
+        state.moved = Instant::now();
         Upload { again: state.whole.clone(), state: self.0.clone() }
+    }
+
+    /// When an attempt began, or the last of the body was sent on.
+    pub(crate) fn moved(&self) -> Instant {
+        lock(&self.0).moved
+    }
+
+    /// There will be no other attempt.
+    pub(crate) fn forget(&self) {
+        lock(&self.0).forget();
+    }
+
+    /// Whether all of it was handed to a connection.
+    pub(crate) fn is_sent(&self) -> bool {
+        lock(&self.0).source.is_end_stream()
     }
 
     /// Whether all of it can be sent again; before dispatch also a body of which nothing was taken.
@@ -66,7 +86,7 @@ impl Outgoing {
 /// The answer has begun or there will be none: the copy is not needed any more.
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        lock(&self.0).forget();
+        self.forget();
     }
 }
 
@@ -121,6 +141,7 @@ impl Body for Upload {
         let mut state = lock(&self.state);
         let frame = ready!(Pin::new(&mut state.source).poll_frame(cx));
         let chunk = frame.transpose()?.map(|frame| frame.into_data().unwrap_or_default());
+        state.moved = Instant::now();
         state.note(chunk.as_deref().unwrap_or_default(), chunk.is_none());
         Poll::Ready(chunk.map(|chunk| {
             state.keep(&chunk);

@@ -23,6 +23,8 @@ pub(crate) struct Draft {
     statement: Statement,
     sent: Passing,
     received: Hashed,
+    /// What the client missed by leaving, which what follows does not make up for.
+    missed: u64,
 }
 
 /// A body as far as it has passed.
@@ -68,7 +70,12 @@ impl Draft {
             ..Statement::default()
         };
         let (sent, received) = (Passing::default(), Hashed::default());
-        Self { name: name.text.clone(), statement, sent, received }
+        Self { name: name.text.clone(), statement, sent, received, missed: 0 }
+    }
+
+    /// The client is gone; what comes now was not relayed.
+    pub(crate) fn left(&mut self, missed: u64) {
+        self.missed = missed;
     }
 
     /// Where the request's body is noted as it passes.
@@ -78,6 +85,9 @@ impl Draft {
 
     /// The provider's head, which is relayed.
     pub(crate) fn head(&mut self, status: u16, fields: &[Field<'_>]) {
+        if self.missed != 0 {
+            return;
+        }
         let (kind, encoding) = content(fields);
         self.statement.received = Content { kind, encoding, ..Content::default() };
         self.statement.status = status.into();
@@ -93,11 +103,13 @@ impl Draft {
             self.statement.label = (!label.is_empty()).then(|| label.to_owned());
         }
         self.statement.incomplete = match step.action {
-            Action::RelayChunk => {
+            Action::RelayChunk if self.missed == 0 => {
                 self.received.update(chunk);
                 return false;
             }
+            Action::RelayChunk => return false,
             Action::Send | Action::Retry | Action::RelayHead => return false,
+            _ if self.missed != 0 => self.missed,
             Action::Finish => 0,
             Action::Break => ANSWER_CUT,
             Action::Answer(_) => NO_ANSWER,
@@ -108,7 +120,7 @@ impl Draft {
     /// The receipt, kept on its session. A request that the host denied was never dispatched: there
     /// is nothing to state.
     pub(crate) fn finish(self, session: &Session) -> Option<Bytes> {
-        let Self { name, mut statement, sent, received } = self;
+        let Self { name, mut statement, sent, received, .. } = self;
         if statement.attempts == 0 {
             return None;
         }

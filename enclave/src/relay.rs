@@ -1,36 +1,50 @@
 //! One request: carries out what `aegis_core::Exchange` says, exhaustively, and decides nothing.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use aegis_core::head::{self, Field};
 use aegis_core::{Action, Event, Exchange, Plan, Refusal, plan};
+use aegis_wire::control::Grant;
+use aegis_wire::receipt::{ANSWER_CUT, NO_ANSWER};
 use aegis_wire::session::{ACCOUNT_PATH, Mode, RECEIPT_PATH};
 use aegis_wire::{limits, table::Envelope, table::Table};
 use bytes::Bytes;
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Request, Response, StatusCode};
-use tokio::time::{self, Sleep};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time;
 
 use crate::outgoing::{Outgoing, Upload};
 use crate::receipt::Draft;
 use crate::session::Session;
-use crate::upstream::Dialer;
+use crate::upstream::{Dialer, Failure};
 
 /// Start of the monotonic clock that exchanges are told.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 pub(crate) type Answer = Response<Either<Full<Bytes>, Relay>>;
 
-/// Answers one request.
+/// Answers one request, on a task of its own: what was sent is followed to its end when the client,
+/// and this future with it, is gone.
 pub(crate) async fn handle(
     session: Arc<Session>,
     request: Request<Incoming>,
+) -> Result<Answer, Broken> {
+    let (gone, _here) = mpsc::channel(1);
+    tokio::spawn(answer(session, request, gone)).await.unwrap_or(Err(Broken))
+}
+
+async fn answer(
+    session: Arc<Session>,
+    request: Request<Incoming>,
+    gone: Sender<Infallible>,
 ) -> Result<Answer, Broken> {
     let name = session.enclave.channel.name();
     let (parts, body) = request.into_parts();
@@ -46,7 +60,7 @@ pub(crate) async fn handle(
         _ if plan::is_for_enclave(&head) => own(&session, &head, body).await,
         Ok(plan) => {
             let draft = plan.receipt.then(|| Draft::new(&session, &name, &head, &plan));
-            run(Live::new(&session, &plan, draft), &plan, name.count, body).await?
+            run(Live::new(&session, &plan, draft), &plan, name.count, body, gone).await?
         }
         Err((refusal, envelope)) => refuse(refusal, envelope, session.enclave.table),
     };
@@ -82,43 +96,41 @@ async fn run(
     plan: &Plan<'_>,
     number: u64,
     body: Incoming,
+    gone: Sender<Infallible>,
 ) -> Result<Answer, Broken> {
     let session = live.session.clone();
     let enclave = session.enclave;
     let copies = plan.replayable().then_some(&enclave.copies);
     let body = Outgoing::new(body, copies, live.draft.as_ref().map(Draft::sent));
-    let (mut answer, mut missing) = (None, false);
+    let (mut answer, mut instead) = (None, None);
     loop {
         let question = (number, live.exchange.attempt());
-        let asked = enclave.channel.ask(plan, session.number, question).await;
-        let (event, account, credential) = match asked {
-            Ok(grant) => {
-                (Event::Granted(grant.grant), grant.account, enclave.credential(plan, grant))
-            }
-            Err(event) => (event, 0, None),
+        let asked = tokio::select! {
+            asked = enclave.channel.ask(plan, session.number, question) => asked,
+            () = gone.closed() => return Err(Broken),
+        };
+        let (event, grant) = match asked {
+            Ok(grant) => (Event::Granted(grant.grant), Some(grant)),
+            Err(event) => (event, None),
         };
         let mut action = live.step(event);
-        if action == Action::Send {
-            missing = credential.is_none();
-        }
-        if action == Action::Send && missing {
-            // The host chose an account that is not here: no byte leaves, as without a connection.
-            action = live.step(Event::Unreachable { held: body.held(false) });
-        } else if action == Action::Send {
-            let credential = credential.unwrap_or_default();
-            let dialer = Dialer { enclave, provider: plan.index };
-            let request = upstream_request(plan, &credential, body.upload()).ok_or(Broken)?;
-            action = match session.upstreams.send(dialer, account, request, &body).await {
+        if let Some(grant) = grant.filter(|_| action == Action::Send) {
+            let head = live.send(plan, grant, &body, &gone).await?;
+            action = match head {
                 Ok(head) => live.head(answer.insert(head), body.held(true)),
-                Err(event) => live.step(event),
+                Err(failure) => {
+                    instead = failure.refusal;
+                    live.step(failure.event)
+                }
             };
         }
         match action {
             Action::Retry => {}
-            Action::Answer(Refusal::UpstreamUnreachable) if missing => {
-                return Ok(refuse(Refusal::AccountMissing, plan.provider.envelope, enclave.table));
-            }
             Action::Answer(refusal) => {
+                let refusal = match instead {
+                    Some(instead) if refusal == Refusal::UpstreamUnreachable => instead,
+                    _ => refusal,
+                };
                 return Ok(refuse(refusal, plan.provider.envelope, enclave.table));
             }
             Action::RelayHead => return live.relay(answer.ok_or(Broken)?),
@@ -176,6 +188,8 @@ fn refuse(refusal: Refusal, envelope: Envelope, table: &Table) -> Answer {
 struct Live {
     session: Arc<Session>,
     exchange: Exchange,
+    /// Whether the books gain from an answer that nobody waits for.
+    metered: bool,
     /// What a receipt will say, if one is wanted, until it is signed.
     draft: Option<Draft>,
     receipt: Option<Bytes>,
@@ -184,7 +198,8 @@ struct Live {
 impl Live {
     fn new(session: &Arc<Session>, plan: &Plan<'_>, draft: Option<Draft>) -> Self {
         let (session, exchange) = (Arc::clone(session), Exchange::new(plan));
-        Self { session, exchange, draft, receipt: None }
+        let metered = plan.endpoint.meter.is_some();
+        Self { session, exchange, metered, draft, receipt: None }
     }
 
     fn step(&mut self, event: Event<'_>) -> Action {
@@ -198,6 +213,35 @@ impl Live {
             self.session.enclave.channel.settle(usage);
         }
         step.action
+    }
+
+    /// Sends the request under a grant and waits for a head; for a while also when the client is
+    /// gone, once all of a metered request has left.
+    async fn send(
+        &mut self,
+        plan: &Plan<'_>,
+        grant: Grant,
+        body: &Outgoing,
+        gone: &Sender<Infallible>,
+    ) -> Result<Result<Response<Incoming>, Failure>, Broken> {
+        let (session, account) = (self.session.clone(), grant.account);
+        let Some(credential) = session.enclave.credential(plan, grant) else {
+            // The host chose an account that is not here: no byte leaves, as without a connection.
+            return Ok(Err(Failure::unreachable(body.held(false), Refusal::AccountMissing)));
+        };
+        let dialer = Dialer { enclave: session.enclave, provider: plan.index };
+        let request = upstream_request(plan, &credential, body.upload()).ok_or(Broken)?;
+        let mut head = pin!(session.upstreams.send(dialer, account, request, body));
+        tokio::select! {
+            head = &mut head => return Ok(head),
+            () = gone.closed() => {}
+        }
+        body.forget();
+        self.draft.iter_mut().for_each(|draft| draft.left(NO_ANSWER));
+        if !self.metered || !body.is_sent() {
+            return Err(Broken);
+        }
+        time::timeout(limits::DRAIN, head).await.map_err(|_| Broken)
     }
 
     /// Tells of the provider's head.
@@ -217,13 +261,96 @@ impl Live {
         if let Some(draft) = &mut self.draft {
             draft.head(parts.status.as_u16(), &fields);
         }
-        let idle = Box::pin(time::sleep(limits::IDLE));
-        let mut relay = Relay { body, live: self, idle, ended: false };
-        relay.end_if_complete();
-        let mut answer = Response::new(Either::Right(relay));
+        self.metered &= parts.status.is_success();
+        let trailers = self.draft.is_some() && self.session.mode == Mode::Http2;
+        let left = if is_over(&body) { Some(0) } else { body.size_hint().exact() };
+        let (client, chunks) = mpsc::channel(1);
+        if is_over(&body) {
+            // Known before the head leaves, and so is the receipt.
+            self.step(Event::End);
+            client.try_send(self.trailers()).map_err(|_| Broken)?;
+        } else {
+            tokio::spawn(self.follow(body, client));
+        }
+        let mut answer =
+            Response::new(Either::Right(Relay { chunks, left, trailers, ended: false }));
         *answer.status_mut() = parts.status;
         fill(answer.headers_mut(), &head::response_fields(&fields)).ok_or(Broken)?;
         Ok(answer)
+    }
+
+    /// Passes the body on: a chunk that arrives is a chunk that leaves, and the next is read when
+    /// the client took it. Whoever holds it up for too long, the client or the provider, ends it.
+    async fn follow(mut self, mut body: Incoming, client: Sender<Frame<Bytes>>) {
+        let event = loop {
+            let next = async {
+                let place = client.reserve().await.ok()?;
+                tokio::select! {
+                    frame = body.frame() => Some((place, frame)),
+                    () = client.closed() => None,
+                }
+            };
+            let (place, frame) = match time::timeout(limits::IDLE, next).await {
+                Ok(Some(next)) => next,
+                Ok(None) => break self.drain(&mut body).await,
+                Err(_) => break Event::Timeout,
+            };
+            // Trailers are not relayed (PROTOCOL.md, section 6).
+            let chunk = match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(chunk))) => chunk,
+                Some(Ok(Err(_))) => continue,
+                Some(Err(_)) => break Event::Lost,
+                None => break Event::End,
+            };
+            if self.step(Event::Chunk(&chunk)) != Action::RelayChunk {
+                break Event::Lost;
+            }
+            // Whoever reads a body of known length may stop at its last byte, so the end is told
+            // before that leaves.
+            let over = is_over(&body) && self.step(Event::End) == Action::Finish;
+            place.send(Frame::data(chunk));
+            if over {
+                let _ = client.send(self.trailers()).await;
+                return;
+            }
+        };
+        if self.step(event) == Action::Finish {
+            let _ = client.send(self.trailers()).await;
+        }
+    }
+
+    /// Reads on, within bounds, what the client left: it tells what was spent.
+    async fn drain(&mut self, body: &mut Incoming) -> Event<'static> {
+        self.draft.iter_mut().for_each(|draft| draft.left(ANSWER_CUT));
+        if !self.metered {
+            return Event::ClientGone;
+        }
+        let rest = async {
+            let mut room = limits::DRAIN_BYTES;
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return Event::Lost };
+                let chunk = frame.into_data().unwrap_or_default();
+                self.step(Event::Chunk(&chunk));
+                match room.checked_sub(chunk.len()) {
+                    Some(less) if !is_over(body) => room = less,
+                    Some(_) => return Event::End,
+                    None => return Event::ClientGone,
+                }
+            }
+            Event::End
+        };
+        time::timeout(limits::DRAIN, rest).await.unwrap_or(Event::ClientGone)
+    }
+
+    /// What says that the end was clean: a receipt, or nothing. HTTP/1.1 has trailers only for those
+    /// who ask; there it is fetched.
+    fn trailers(&mut self) -> Frame<Bytes> {
+        let receipt = self.receipt.take().filter(|_| self.session.mode == Mode::Http2);
+        let text =
+            receipt.map(|receipt| receipt.iter().map(|byte| format!("{byte:02x}")).collect());
+        let value = text.and_then(|text: String| HeaderValue::try_from(text).ok());
+        let trailer = value.map(|value| (HeaderName::from_static("aegis-receipt"), value));
+        Frame::trailers(HeaderMap::from_iter(trailer))
     }
 }
 
@@ -233,48 +360,20 @@ impl Drop for Live {
     }
 }
 
-/// The provider's body on its way to the client: a chunk that arrives is a chunk that leaves.
-pub(crate) struct Relay {
-    body: Incoming,
-    live: Live,
-    idle: Pin<Box<Sleep>>,
-    ended: bool,
+/// Whether nothing of a body is to come.
+fn is_over(body: &Incoming) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
-impl Relay {
-    /// Whoever reads a body of known length may stop at its last byte, so the end is told as soon
-    /// as it is known.
-    fn end_if_complete(&mut self) {
-        if !self.ended && (self.body.is_end_stream() || self.body.size_hint().exact() == Some(0)) {
-            self.ended = true;
-            self.live.step(Event::End);
-        }
-    }
-
-    fn end(&mut self, event: Event<'_>) -> Option<Result<Frame<Bytes>, Broken>> {
-        if std::mem::replace(&mut self.ended, true) {
-            return None;
-        }
-        match self.live.step(event) {
-            Action::Finish => None,
-            _ => {
-                self.live.receipt = None;
-                Some(Err(Broken))
-            }
-        }
-    }
-
-    /// After a clean end, the receipt. HTTP/1.1 has trailers only for those who ask; it is fetched.
-    fn trailers(&mut self) -> Option<Frame<Bytes>> {
-        let receipt = self.live.receipt.take().filter(|_| self.ended && self.is_http2())?;
-        let text: String = receipt.iter().map(|byte| format!("{byte:02x}")).collect();
-        let trailer = (HeaderName::from_static("aegis-receipt"), HeaderValue::try_from(text).ok()?);
-        Some(Frame::trailers(HeaderMap::from_iter([trailer])))
-    }
-
-    fn is_http2(&self) -> bool {
-        self.live.session.mode == Mode::Http2
-    }
+/// The provider's body on its way to the client. It ends cleanly only where trailers say so, which
+/// may be empty: a channel that just closes is a broken stream.
+pub(crate) struct Relay {
+    chunks: Receiver<Frame<Bytes>>,
+    /// Bytes to come, where that is known.
+    left: Option<u64>,
+    /// Whether a receipt comes behind them.
+    trailers: bool,
+    ended: bool,
 }
 
 impl Body for Relay {
@@ -285,44 +384,27 @@ impl Body for Relay {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = &mut *self;
-        loop {
-            if this.ended {
-                return Poll::Ready(this.trailers().map(Ok));
-            }
-            let frame = match Pin::new(&mut this.body).poll_frame(cx) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    ready!(this.idle.as_mut().poll(cx));
-                    return Poll::Ready(this.end(Event::Timeout));
-                }
-            };
-            let chunk = match frame {
-                Some(Ok(frame)) => frame.into_data(),
-                Some(Err(_)) => return Poll::Ready(this.end(Event::Lost)),
-                None => {
-                    let end = this.end(Event::End);
-                    return Poll::Ready(end.or_else(|| this.trailers().map(Ok)));
-                }
-            };
-            // Trailers are not relayed (PROTOCOL.md, section 6).
-            let Ok(chunk) = chunk else { continue };
-            this.idle.as_mut().reset(time::Instant::now() + limits::IDLE);
-            let action = this.live.step(Event::Chunk(&chunk));
-            if action != Action::RelayChunk {
-                return Poll::Ready(this.end(Event::Lost));
-            }
-            this.end_if_complete();
-            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        if self.ended {
+            return Poll::Ready(None);
         }
+        let frame = ready!(self.chunks.poll_recv(cx));
+        if let Some(chunk) = frame.as_ref().and_then(Frame::data_ref) {
+            let bytes = chunk.len() as u64;
+            self.left = self.left.map(|left| left.saturating_sub(bytes));
+            return Poll::Ready(frame.map(Ok));
+        }
+        self.ended = true;
+        let trailers = frame.ok_or(Broken);
+        let empty = |frame: &Frame<_>| frame.trailers_ref().is_none_or(HeaderMap::is_empty);
+        Poll::Ready(Some(trailers).filter(|end| !end.as_ref().is_ok_and(empty)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended && (self.live.receipt.is_none() || !self.is_http2())
+        self.ended || self.left == Some(0) && !self.trailers
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.left.map(SizeHint::with_exact).unwrap_or_default()
     }
 }
 

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use aegis_core::Event;
+use aegis_core::{Event, Refusal};
 use aegis_wire::table::{Provider, ProviderIndex, Table};
 use aegis_wire::{limits, session::Egress, session::legs::EGRESS_PORT};
 use hyper::body::Incoming;
@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls::{pki_types::ServerName, version::TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time;
+use tokio::{sync::TryAcquireError, time};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
@@ -73,14 +73,41 @@ impl Upstreams {
         account: u32,
         request: Request<Upload>,
         body: &Outgoing,
-    ) -> Result<Response<Incoming>, Event<'static>> {
+    ) -> Result<Response<Incoming>, Failure> {
         let client = {
             let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let key = (dialer.provider, account);
             clients.entry(key).or_insert_with(|| client(dialer)).clone()
         };
-        let answer = time::timeout(limits::IDLE, client.request(request)).await;
-        answer.map_err(|_| Event::Timeout)?.map_err(|error| failure(&error, body))
+        let mut answer = pin!(client.request(request));
+        loop {
+            // A long upload is not idle.
+            let moved = body.moved();
+            match time::timeout_at(moved + limits::IDLE, &mut answer).await {
+                Ok(answer) => return answer.map_err(|error| failure(&error, body)),
+                Err(_) if body.moved() == moved => return Err(Event::Timeout.into()),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Why there is no head, and what the client is told if not what that comes to.
+pub(crate) struct Failure {
+    pub(crate) event: Event<'static>,
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl Failure {
+    /// No byte left, for a reason of the enclave's own.
+    pub(crate) fn unreachable(held: bool, refusal: Refusal) -> Self {
+        Self { event: Event::Unreachable { held }, refusal: Some(refusal) }
+    }
+}
+
+impl From<Event<'static>> for Failure {
+    fn from(event: Event<'static>) -> Self {
+        Self { event, refusal: None }
     }
 }
 
@@ -95,21 +122,24 @@ fn client(dialer: Dialer) -> Client<Dialer, Upload> {
         .build(dialer)
 }
 
-fn failure(error: &legacy::Error, body: &Outgoing) -> Event<'static> {
+fn failure(error: &legacy::Error, body: &Outgoing) -> Failure {
     let unreachable = || Event::Unreachable { held: body.held(false) };
     let cause = error.source();
-    let tls = cause.and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    let dial = cause.and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
     let http = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    match http {
-        _ if error.is_connect() && tls.is_some_and(|error| error.is::<rustls::Error>()) => {
-            Event::NotTheProvider
+    let event = match (dial.filter(|_| error.is_connect()), http) {
+        // Full: another attempt would find no place either.
+        (Some(dial), _) if dial.is::<TryAcquireError>() => {
+            return Failure::unreachable(false, Refusal::Overloaded);
         }
+        (Some(dial), _) if dial.is::<rustls::Error>() => Event::NotTheProvider,
         _ if error.is_connect() => unreachable(),
         // hyper's word for a request that it gives back unwritten.
-        Some(error) if error.is_canceled() => unreachable(),
-        Some(error) if error.is_parse() => Event::BadHead,
+        (_, Some(error)) if error.is_canceled() => unreachable(),
+        (_, Some(error)) if error.is_parse() => Event::BadHead,
         _ => Event::Lost,
-    }
+    };
+    event.into()
 }
 
 /// Opens connections to one provider, whatever a URI says.

@@ -62,9 +62,13 @@ pub fn request_fields<'a>(fields: &[Field<'a>], own: &[Credential]) -> Vec<Field
     kept
 }
 
-/// The fields of an answer that go to the client.
+/// The fields of an answer that go to the client. A length beside a transfer coding is not what its
+/// body was read by (RFC 9112, 6.3).
 pub fn response_fields<'a>(fields: &[Field<'a>]) -> Vec<Field<'a>> {
-    end_to_end(fields)
+    let mut kept = end_to_end(fields);
+    let coded = values(fields, "transfer-encoding").next().is_some();
+    kept.retain(|(name, _)| !coded || *name != "content-length");
+    kept
 }
 
 /// The provider's own name of a request, by which its support can be asked.

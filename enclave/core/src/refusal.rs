@@ -57,6 +57,8 @@ refusals! {{
     HostUnavailable = ("host_unavailable", 503, "true");
     /// The host did not answer in time.
     HostTimeout = ("host_timeout", 503, "true");
+    /// As many connections to providers as there may be.
+    Overloaded = ("overloaded", 503, "true");
     /// No connection, or none that took a byte of the request.
     UpstreamUnreachable = ("upstream_unreachable", 502, "true");
     /// The peer did not prove to be the provider.
@@ -96,7 +98,7 @@ impl Refusal {
     /// Seconds for `retry-after`, if any.
     pub const fn retry_after_s(self) -> Option<u32> {
         match self {
-            Self::HostUnavailable | Self::HostTimeout => Some(1),
+            Self::HostUnavailable | Self::HostTimeout | Self::Overloaded => Some(1),
             Self::Denied(_, seconds) if seconds > 0 => Some(seconds),
             _ => None,
         }

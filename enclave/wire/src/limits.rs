@@ -38,6 +38,11 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const HOST_ANSWER: Duration = Duration::from_secs(10);
 /// Time without a byte in either direction: SDK read timeouts are 10 minutes.
 pub const IDLE: Duration = Duration::from_secs(15 * 60);
+/// Time and bytes for which an answer is read on when its client is gone, for the books: a long
+/// answer's rest, and an event that repeats the whole output.
+pub const DRAIN: Duration = Duration::from_secs(60);
+/// See [`DRAIN`].
+pub const DRAIN_BYTES: usize = 8 * 1024 * 1024;
 /// Age at which evidence for the enclave's clock is taken anew (DESIGN 3.8).
 pub const EVIDENCE_AGE: Duration = Duration::from_secs(5 * 60);
 /// Time for which a receipt can be had again on its session.

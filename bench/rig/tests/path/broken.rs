@@ -136,11 +136,33 @@ async fn errors_of_the_provider_are_relayed_once_and_unmetered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_that_gives_up_a_stalled_answer() {
+async fn client_that_gives_up_an_answer_pays_for_all_of_it() {
     for mode in [Mode::Http1, Mode::Http2] {
         let world = World::start().await.unwrap();
         let session = world.user().unwrap().session(mode).await.unwrap();
-        let request = chat("x").header("x-mock-behavior", "bytes;n=100000, stall;after=1000");
+        // An event for each word, and so more than any window on the way holds.
+        let body = serde_json::json!({
+            "model": "mock-1", "stream": true, "stream_options": { "include_usage": true },
+            "messages": [{ "role": "user", "content": "word ".repeat(25_000) }],
+        });
+        let body = Full::new(Bytes::from(body.to_string()));
+        let answer = session.send(chat("x").body(body).unwrap()).await.unwrap();
+        let mut body = answer.into_body();
+        assert!(body.frame().await.is_some_and(|frame| frame.is_ok()), "it began");
+        drop((body, session));
+        let usage = world.hostile.wait_usage(1).await.unwrap().remove(0);
+        assert_eq!((usage.source, usage.status_class), (Source::Provider, 2), "{mode:?}");
+        assert_eq!(usage.counts[Slot::Output as usize], Some(25_002), "{mode:?}");
+    }
+}
+
+/// What the provider would go on with for ever is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_gives_up_a_long_answer() {
+    for mode in [Mode::Http1, Mode::Http2] {
+        let world = World::start().await.unwrap();
+        let session = world.user().unwrap().session(mode).await.unwrap();
+        let request = chat("x").header("x-mock-behavior", "bytes;n=100000000");
         let answer = session.send(request.body(chat_body("x")).unwrap()).await.unwrap();
         let mut body = answer.into_body();
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()), "it began");

@@ -222,9 +222,9 @@ async fn all_kept_bodies_together_are_bounded() {
     assert_eq!(ask(&session, &behavior, small()).await.status.as_u16(), 429, "no room, no copy");
     assert_eq!(asked(&world).len(), full + 1);
     held.shutdown().await;
-    // All that was held is settled once its client is gone, and its room is given back before.
-    world.hostile.wait_usage(full + 1).await.unwrap();
-    assert_eq!(ask(&session, &behavior, small()).await.status.as_u16(), 200);
+    // Whose client is gone is not tried again: the room is given back before the provider answers.
+    let kept = async { while ask(&session, &behavior, small()).await.status.as_u16() == 429 {} };
+    tokio::time::timeout(limits::DRAIN / 2, kept).await.expect("room for a copy");
 }
 
 #[tokio::test(flavor = "multi_thread")]
