@@ -28,6 +28,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve until SIGINT or SIGTERM.
     ///
+    /// At the signal it takes no further client, grants no further request (clients get 503), and
+    /// ends when every grant is settled, or after `drain_s` of the configuration. A second signal
+    /// ends it at once: what enclaves report later is booked by the next start.
+    ///
     /// Events go to standard output, one JSON object per line: `ready` first, then what the
     /// operator may know of each session and request. Logs go to standard error; RUST_LOG sets
     /// their level (info without it).

@@ -55,6 +55,8 @@ pub struct Config {
     pub handshake: Duration,
     /// Age at which a grant without usage is settled as lost.
     pub usage_deadline: Duration,
+    /// Time for requests that run when the host is told to stop.
+    pub drain: Duration,
     /// What an operator should mend although it works.
     pub warnings: Vec<String>,
 }
@@ -72,6 +74,9 @@ pub struct Enclave {
 
 /// Nothing bounds how long an answer may stream, so a grant is given up only after a day.
 const USAGE_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+/// Service managers give a program 90 s to end by default.
+const DRAIN: Duration = Duration::from_secs(60);
 
 impl Config {
     /// Reads and checks the file.
@@ -91,6 +96,7 @@ impl Config {
             custodies,
             handshake_ms,
             usage_deadline_s,
+            drain_s,
             tls,
             store,
             reserve,
@@ -118,6 +124,7 @@ impl Config {
             handshake: handshake_ms.map_or(limits::HANDSHAKE, |ms| Duration::from_millis(ms.get())),
             usage_deadline: usage_deadline_s
                 .map_or(USAGE_DEADLINE, |s| Duration::from_secs(s.get())),
+            drain: drain_s.map_or(DRAIN, Duration::from_secs),
             warnings,
         })
     }

@@ -25,12 +25,12 @@ use zeroize::Zeroizing;
 use crate::{
     accounts::Account,
     books::{BooksError, NoGrant, Outcome, Settled, Terms, Written},
+    drain::{OpenGrant, Piece},
     events::Event,
     fleet::{Boot, EnclaveId},
     host::Host,
     keys::Key,
     legs::Stream,
-    limits::Permit,
     policy::Refusal,
     sessions::Session,
 };
@@ -154,7 +154,9 @@ struct Channel<'a> {
 struct Answer {
     frame: ToEnclave,
     event: Option<Event>,
-    granted: Option<(Written, Permit)>,
+    granted: Option<(Written, OpenGrant)>,
+    /// Work that has ended once this is sent.
+    ends: Option<Piece>,
 }
 
 impl Channel<'_> {
@@ -208,13 +210,15 @@ impl Channel<'_> {
             self.host.events.show(event);
         }
         let bytes = Zeroizing::new(answer.frame.encode()?);
-        if let Some((written, permit)) = answer.granted {
-            self.host.permits().insert(written.number(), permit);
+        if let Some((written, open)) = answer.granted {
+            self.host.open().insert(written.number(), open);
             // From the first byte on the enclave may have it.
             written.sent();
         }
         self.write.write_all(&bytes).await?;
-        Ok(self.write.flush().await?)
+        self.write.flush().await?;
+        drop(answer.ends);
+        Ok(())
     }
 }
 
@@ -250,7 +254,7 @@ impl Question {
             None => Err(DenyCode::Key.into()),
         };
         match granted {
-            Ok((grant, written, permit)) => Answer {
+            Ok((grant, written, open)) => Answer {
                 event: Some(Event::Grant {
                     request,
                     attempt: grant.attempt,
@@ -258,7 +262,8 @@ impl Question {
                     account: grant.account,
                 }),
                 frame: ToEnclave::Grant(grant),
-                granted: Some((written, permit)),
+                granted: Some((written, open)),
+                ends: None,
             },
             Err(refusal) => deny(&asked, request, refusal),
         }
@@ -269,7 +274,9 @@ impl Question {
         &self,
         asked: &Authorize,
         key: &Key,
-    ) -> Result<(Grant, Written, Permit), Refusal> {
+    ) -> Result<(Grant, Written, OpenGrant), Refusal> {
+        // A host that stops grants nothing: the client finds another one, or this one started anew.
+        let piece = self.host.work.begin().ok_or(DenyCode::Overload)?;
         let directory = self.host.directory();
         let allowed = self.host.policy.decide(&directory, key, asked, Instant::now())?;
         let enclave = self.host.enclave(self.enclave);
@@ -309,7 +316,7 @@ impl Question {
             custody: asked.custody,
             credential: credential_for(asked.custody, allowed.account),
         };
-        Ok((grant, written, allowed.permit))
+        Ok((grant, written, OpenGrant { permit: allowed.permit, piece }))
     }
 }
 
@@ -318,14 +325,17 @@ fn deny(asked: &Authorize, request: String, refusal: Refusal) -> Answer {
     let attempt = asked.attempt;
     let event = Event::Deny { request, attempt, code: code.word(), retry_after_s };
     let deny = Deny { request: asked.request, attempt, code, retry_after_s };
-    Answer { frame: ToEnclave::Deny(deny), event: Some(event), granted: None }
+    Answer { frame: ToEnclave::Deny(deny), event: Some(event), granted: None, ends: None }
 }
 
 /// Settles at most once, acknowledges every time. Usage of a grant that the books do not have is
 /// acknowledged too: they were lost or put back since, and the enclave would ask for ever.
 async fn settle(host: Arc<Host>, boot: Boot, usage: Usage) -> Result<Answer, Closed> {
     let settled = host.books.settle(crate::now_ms(), boot, &usage).await?;
-    let permit = host.permits().remove(&usage.grant);
+    let (permit, ends) = match host.open().remove(&usage.grant) {
+        Some(OpenGrant { permit, piece }) => (Some(permit), Some(piece)),
+        None => (None, None),
+    };
     let event = match settled {
         Settled::Now(request) => {
             if let Some(permit) = permit {
@@ -344,7 +354,7 @@ async fn settle(host: Arc<Host>, boot: Boot, usage: Usage) -> Result<Answer, Clo
             None
         }
     };
-    Ok(Answer { frame: ToEnclave::Ack(usage.grant), event, granted: None })
+    Ok(Answer { frame: ToEnclave::Ack(usage.grant), event, granted: None, ends })
 }
 
 /// Tokens in and out, as rates count them.

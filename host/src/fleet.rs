@@ -1,13 +1,19 @@
 //! The enclaves of this host: which release each runs, and whether its control channel is up.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::config::Enclave;
+
+/// An enclave that lives and has lost its channel has another one after less than this.
+const DIALS_AGAIN: Duration = Duration::from_secs(1);
 
 /// Position of an enclave in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,6 +88,19 @@ impl Fleet {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % fitting.len();
         fitting.rotate_left(turn);
         Ok(fitting.into_iter().map(EnclaveId).collect())
+    }
+
+    /// Waits until no enclave has had a control channel for [`DIALS_AGAIN`].
+    pub async fn gone(&self) {
+        let mut before = true;
+        loop {
+            let up = self.slots.iter().any(Slot::is_up);
+            if !up && !before {
+                return;
+            }
+            before = up;
+            sleep(DIALS_AGAIN).await;
+        }
     }
 
     /// The enclave has a control channel. One before it is told that it is replaced: an enclave has

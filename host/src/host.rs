@@ -8,19 +8,23 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
 
 use crate::{
     books::{Books, Lost, Outcome},
     config::{Config, Enclave},
     control,
     directory::{self, Directory, DirectoryError},
+    drain::{OpenGrant, Work},
     egress,
     events::{Event, Events},
     fleet::{EnclaveId, Fleet},
     ingress,
     legs::{Door, Doors, LegError},
-    limits::Permit,
     policy::Policy,
     providers::Providers,
     sessions::Sessions,
@@ -41,7 +45,8 @@ pub struct Host {
     pub(crate) books: Books,
     directory: watch::Receiver<Arc<Directory>>,
     enclaves: Vec<Enclave>,
-    permits: Mutex<HashMap<u64, Permit>>,
+    pub(crate) work: Work,
+    open: Mutex<HashMap<u64, OpenGrant>>,
     usage_deadline: Duration,
 }
 
@@ -54,6 +59,8 @@ const SESSION_NUMBERS: i64 = 1 << 32;
 pub struct Running {
     /// Where clients connect.
     pub address: SocketAddr,
+    host: Arc<Host>,
+    ingress: AbortHandle,
     tasks: JoinSet<()>,
 }
 
@@ -146,11 +153,11 @@ impl Host {
         egress.serve(&mut tasks, move |enclave, stream| {
             tokio::spawn(egress::serve(Arc::clone(&shared), enclave, stream));
         });
-        ingress::serve(Arc::clone(&host), listener, &mut tasks);
+        let ingress = ingress::serve(Arc::clone(&host), listener, &mut tasks);
         tasks.spawn(sweep(Arc::clone(&host)));
         tasks.spawn(directory::follow(store, vault, host.providers.clone(), tell));
         host.events.show(&Event::Ready { listen: address });
-        Ok(Running { address, tasks })
+        Ok(Running { address, host, ingress, tasks })
     }
 
     fn new(
@@ -172,6 +179,7 @@ impl Host {
             handshake,
             releases,
             usage_deadline,
+            drain: _,
             warnings: _,
         } = config;
         let providers = books.providers;
@@ -188,7 +196,8 @@ impl Host {
             books,
             directory,
             enclaves,
-            permits: Mutex::default(),
+            work: Work::default(),
+            open: Mutex::default(),
             usage_deadline,
         }
     }
@@ -203,15 +212,15 @@ impl Host {
         Arc::clone(&self.directory.borrow())
     }
 
-    /// Places of grants that are open on this host.
-    pub(crate) fn permits(&self) -> MutexGuard<'_, HashMap<u64, Permit>> {
-        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the grants hold that are open on this host.
+    pub(crate) fn open(&self) -> MutexGuard<'_, HashMap<u64, OpenGrant>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows grants that were settled without the enclave's word.
     pub(crate) fn show_lost(&self, lost: Vec<Lost>) {
         for Lost { grant, request } in lost {
-            drop(self.permits().remove(&grant));
+            drop(self.open().remove(&grant));
             let outcome = Outcome::lost();
             tracing::warn!(grant, request, "a grant without usage is settled as lost");
             self.events.show(&Event::Usage { request, grant, outcome });
@@ -221,8 +230,19 @@ impl Host {
 
 impl Running {
     /// Waits for ever: serving ends only by dropping this.
-    pub async fn serve(mut self) {
+    pub async fn serve(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Takes no further client and grants no further request; waits until no grant is open, or no
+    /// enclave is there to say what became of them.
+    pub async fn drain(&self) {
+        self.host.work.stop();
+        self.ingress.abort();
+        tokio::select! {
+            () = self.host.work.ended() => {}
+            () = self.host.fleet.gone() => {}
+        }
     }
 }
 

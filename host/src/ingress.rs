@@ -20,7 +20,7 @@ use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -50,8 +50,12 @@ const HEAD_FIELDS: usize = 64;
 /// Time for an enclave on the same machine to take a connection.
 const ENCLAVE_CONNECT: Duration = Duration::from_secs(2);
 
-/// Accepts clients until the tasks are dropped.
-pub(crate) fn serve(host: Arc<Host>, listener: TcpListener, tasks: &mut JoinSet<()>) {
+/// Accepts clients until the task ends.
+pub(crate) fn serve(
+    host: Arc<Host>,
+    listener: TcpListener,
+    tasks: &mut JoinSet<()>,
+) -> AbortHandle {
     let places = Arc::new(Semaphore::new(UNKNOWN_CLIENTS));
     tasks.spawn(async move {
         loop {
@@ -67,7 +71,7 @@ pub(crate) fn serve(host: Arc<Host>, listener: TcpListener, tasks: &mut JoinSet<
                 Err(_) => tracing::warn!("a client was turned away: too many without a key"),
             }
         }
-    });
+    })
 }
 
 async fn client(host: Arc<Host>, tcp: TcpStream, place: OwnedSemaphorePermit) {

@@ -29,6 +29,7 @@ pub mod books;
 pub mod config;
 pub mod control;
 pub mod directory;
+mod drain;
 pub mod egress;
 pub mod events;
 pub mod fleet;

@@ -11,6 +11,7 @@ use clap::Parser;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
+    time::timeout,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -98,14 +99,29 @@ async fn serve(config: Config, events: Arc<Events>, exit_with_stdin: bool) -> Re
     let environment = |error: std::io::Error| Failure(3, format!("cannot start: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(environment)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(environment)?;
-    let running = Host::start(config, events).await.map_err(not_startable)?;
+    let limit = config.drain;
+    let mut running = Host::start(config, events).await.map_err(not_startable)?;
     let reason = tokio::select! {
         () = running.serve() => "nothing is left to serve",
         _ = interrupt.recv() => "SIGINT",
         _ = terminate.recv() => "SIGTERM",
         () = stdin_ended(exit_with_stdin) => "standard input ended",
     };
-    tracing::info!(reason, "stopping");
+    tracing::info!(
+        reason,
+        ?limit,
+        "stopping: requests that run may end; a second signal ends them"
+    );
+    tokio::select! {
+        ended = timeout(limit, running.drain()) => if ended.is_err() {
+            tracing::warn!(
+                "requests still ran after {limit:?}; their usage is booked when their enclaves \
+                 report it to the next start"
+            );
+        },
+        _ = interrupt.recv() => tracing::warn!("requests that ran were ended by SIGINT"),
+        _ = terminate.recv() => tracing::warn!("requests that ran were ended by SIGTERM"),
+    }
     Ok(())
 }
 

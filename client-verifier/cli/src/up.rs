@@ -106,15 +106,15 @@ impl Running {
         }
     }
 
-    /// Ends the parts: the host last, because it books what the others finish.
+    /// Ends the parts: the host first, which waits until the enclave has said what was used.
     async fn end(&mut self, report: Report) {
-        self.enclave.end().await;
-        self.mock.end().await;
         self.host.hang_up();
         while let Some(line) = self.host.line().await {
             report.operator(&line);
         }
         self.host.end().await;
+        self.enclave.end().await;
+        self.mock.end().await;
     }
 }
 

@@ -101,20 +101,6 @@ impl Up {
         kill(signal, self.child.id());
     }
 
-    /// What it prints up to an event of this name, which is the last of them.
-    fn seen_until(&mut self, event: &str) -> Vec<Value> {
-        let mut seen = Vec::new();
-        for line in self.lines.by_ref() {
-            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-            let found = line["seen"]["event"] == event;
-            seen.push(line);
-            if found {
-                return seen;
-            }
-        }
-        panic!("it ended without the event {event}: {seen:?}")
-    }
-
     /// Its end, with what it still printed, and its complaints.
     fn ended(mut self) -> (ExitStatus, Vec<Value>, String) {
         let lines = self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
@@ -149,22 +135,21 @@ fn is_alive(pid: u32) -> bool {
 
 #[test]
 fn a_new_user_is_answered_and_sees_what_the_operator_saw() {
-    let mut up = Up::start(&[]);
+    let up = Up::start(&[]);
     assert_eq!(up.ready["verification"].as_array().unwrap().len(), 11);
     let answer = up.chat();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains(&format!("You said: {CANARY}")), "{answer}");
     let request = answer.lines().find_map(|line| line.strip_prefix("aegis-request: ")).unwrap();
     let request = request.trim().to_owned();
-    // What was used is on the books a moment after the answer is whole.
-    let before = up.seen_until("usage");
-    let usage = &before.last().unwrap()["seen"];
+    up.signal("INT");
+    let (status, seen, errors) = up.ended();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    let usage = |line: &&Value| line["seen"]["event"] == "usage";
+    let usage = &seen.iter().find(usage).unwrap()["seen"];
     assert_eq!(usage["request"], request.as_str());
     assert_eq!(usage["counts"]["output"], 3);
-    up.signal("INT");
-    let (status, after, errors) = up.ended();
-    assert_eq!(status.code(), Some(0), "{errors}");
-    assert!(before.iter().chain(&after).all(|line| !line.to_string().contains(CANARY)));
+    assert!(seen.iter().all(|line| !line.to_string().contains(CANARY)));
 }
 
 #[test]

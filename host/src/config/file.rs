@@ -16,6 +16,7 @@ pub(super) struct File {
     pub(super) custodies: Option<Vec<String>>,
     pub(super) handshake_ms: Option<NonZeroU64>,
     pub(super) usage_deadline_s: Option<NonZeroU64>,
+    pub(super) drain_s: Option<u64>,
     pub(super) tls: Tls,
     pub(super) store: Store,
     #[serde(default)]

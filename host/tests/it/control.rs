@@ -3,10 +3,8 @@
 
 use aegis_wire::control::{Class, Custody, DenyCode, Frame, Grant, Hello, ToEnclave, ToHost};
 use serde_json::{Value, json};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::client::TlsStream;
 
-use crate::rig::{CREDENTIAL, Control, Rig, Setup, authorize, hello, usage};
+use crate::rig::{CREDENTIAL, Control, OpenEnds, Rig, Setup, authorize, hello, usage};
 
 async fn up(setup: Setup) -> (Rig, Control) {
     let mut rig = setup.start().await;
@@ -15,9 +13,6 @@ async fn up(setup: Setup) -> (Rig, Control) {
     rig.event_of("deny").await;
     (rig, control)
 }
-
-/// Both ends of a session.
-type OpenEnds = (TlsStream<TcpStream>, UnixStream);
 
 /// A granted request in a session that stays open as long as the returned streams.
 async fn granted(rig: &mut Rig, control: &mut Control, request: u64) -> (Grant, u64, OpenEnds) {

@@ -11,11 +11,12 @@ use aegis_wire::control::{DenyCode, ToEnclave, ToHost};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStdout, Command},
 };
 
 use crate::rig::{
-    CREDENTIAL, Enclave, KEY, Setup, authorize, connect_head, read_head, soon, usage,
+    CREDENTIAL, Enclave, KEY, OpenEnds, Setup, authorize, connect_head, read_head, soon, usage,
 };
 
 fn command(arguments: &[&str]) -> Command {
@@ -65,6 +66,15 @@ impl Program {
         let ready = program.event("ready").await;
         program.address = ready["listen"].as_str().unwrap().parse().unwrap();
         program
+    }
+
+    /// Opens a session on the enclave; its number.
+    async fn session(&self, setup: &Setup, enclave: &Enclave) -> (OpenEnds, u64) {
+        let mut tls = setup.tls(self.address).await;
+        tls.write_all(connect_head(KEY, "7").as_bytes()).await.unwrap();
+        read_head(&mut tls).await;
+        let (inner, session) = enclave.session().await;
+        ((tls, inner), session)
     }
 
     /// The next event of that kind.
@@ -147,10 +157,7 @@ async fn a_killed_host_goes_on_where_its_ledger_ends() {
     let mut program = Program::start(&setup).await;
     let enclave = Enclave::listen(&setup.path("blue"));
     let mut control = enclave.control(1).await;
-    let mut tls = setup.tls(program.address).await;
-    tls.write_all(connect_head(KEY, "7").as_bytes()).await.unwrap();
-    read_head(&mut tls).await;
-    let (_inner, session) = enclave.session().await;
+    let (_open, session) = program.session(&setup, &enclave).await;
     control.send(ToHost::Authorize(authorize(session, 1))).await;
     let Some(ToEnclave::Grant(grant)) = control.next().await else { panic!("no grant") };
     soon(program.child.kill()).await.unwrap();
@@ -174,10 +181,7 @@ async fn a_grant_that_is_not_on_the_books_is_not_given() {
     let mut program = Program::of(piped(command)).await;
     let enclave = Enclave::listen(&setup.path("blue"));
     let mut control = enclave.control(1).await;
-    let mut tls = setup.tls(program.address).await;
-    tls.write_all(connect_head(KEY, "7").as_bytes()).await.unwrap();
-    read_head(&mut tls).await;
-    let (_inner, session) = enclave.session().await;
+    let (_open, session) = program.session(&setup, &enclave).await;
     let pid = program.child.id().unwrap().to_string();
     let full = Command::new("prlimit").args(["--fsize=0", "--pid", &pid]).status().await.unwrap();
     assert!(full.success());
@@ -194,13 +198,60 @@ async fn a_grant_that_is_not_on_the_books_is_not_given() {
 }
 
 #[tokio::test]
-async fn signals_stop_it_cleanly() {
-    for signal in ["INT", "TERM"] {
+async fn a_stop_waits_for_what_runs_and_grants_nothing_more() {
+    let setup = Setup::new();
+    let mut program = Program::start(&setup).await;
+    let enclave = Enclave::listen(&setup.path("blue"));
+    let mut control = enclave.control(1).await;
+    let (_open, session) = program.session(&setup, &enclave).await;
+    control.send(ToHost::Authorize(authorize(session, 1))).await;
+    let Some(ToEnclave::Grant(grant)) = control.next().await else { panic!("no grant") };
+    signal(&program, "TERM").await;
+    soon(async { while TcpStream::connect(program.address).await.is_ok() {} }).await;
+    control.send(ToHost::Authorize(authorize(session, 2))).await;
+    let Some(ToEnclave::Deny(deny)) = control.next().await else { panic!("no denial") };
+    assert_eq!(deny.code, DenyCode::Overload);
+    assert!(program.child.try_wait().unwrap().is_none(), "a grant is open");
+    control.send(ToHost::Usage(usage(grant.grant))).await;
+    assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant)));
+    program.event("usage").await;
+    assert_eq!(soon(program.child.wait()).await.unwrap().code(), Some(0));
+    assert_eq!(setup.ledger()[0]["source"], "provider");
+}
+
+#[tokio::test]
+async fn a_second_signal_or_a_lost_enclave_ends_the_wait() {
+    for lost in [false, true] {
         let setup = Setup::new();
         let mut program = Program::start(&setup).await;
-        let pid = program.child.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap();
-        assert!(sent.success());
+        let enclave = Enclave::listen(&setup.path("blue"));
+        let mut control = enclave.control(1).await;
+        let (_open, session) = program.session(&setup, &enclave).await;
+        control.send(ToHost::Authorize(authorize(session, 1))).await;
+        assert!(matches!(control.next().await, Some(ToEnclave::Grant(_))));
+        signal(&program, "INT").await;
+        soon(async { while TcpStream::connect(program.address).await.is_ok() {} }).await;
+        match lost {
+            true => drop(control),
+            false => signal(&program, "INT").await,
+        }
+        assert_eq!(soon(program.child.wait()).await.unwrap().code(), Some(0));
+        assert_eq!(setup.ledger()[0]["outcome"], Value::Null);
+    }
+}
+
+async fn signal(program: &Program, signal: &str) {
+    let pid = program.child.id().unwrap().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap();
+    assert!(sent.success());
+}
+
+#[tokio::test]
+async fn signals_stop_it_cleanly() {
+    for name in ["INT", "TERM"] {
+        let setup = Setup::new();
+        let mut program = Program::start(&setup).await;
+        signal(&program, name).await;
         assert_eq!(soon(program.child.wait()).await.unwrap().code(), Some(0));
         assert!(!setup.path("blue/control.sock").exists(), "sockets are removed");
     }

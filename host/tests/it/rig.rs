@@ -31,6 +31,9 @@ pub(crate) const KEY: &str = "aegis-vk-test-laptop-0123456789";
 pub(crate) const CREDENTIAL: &str = "sk-made-up-credential-canary";
 pub(crate) const TABLE: &str = include_str!("../../../enclave/providers.table");
 
+/// Both ends of a session, which lives as long as they do.
+pub(crate) type OpenEnds = (TlsStream<TcpStream>, UnixStream);
+
 /// A deadlock ends a test; nothing is measured by it.
 const STUCK: Duration = Duration::from_secs(60);
 

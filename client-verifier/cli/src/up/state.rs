@@ -134,6 +134,7 @@ impl State {
     pub(super) fn host_toml(&self, served: &[Served], mock: &str) -> Result<PathBuf, Failure> {
         let config = HostToml {
             listen: "127.0.0.1:0",
+            drain_s: 5,
             table: self.path("providers.table"),
             custodies: ["host", "client"],
             store: Store { url: "sqlite:aegis.db", master_key_file: self.path("master.key") },
@@ -184,6 +185,7 @@ fn certificates() -> Result<Certificates, rcgen::Error> {
 #[derive(Serialize)]
 struct HostToml<'a> {
     listen: &'static str,
+    drain_s: u64,
     table: PathBuf,
     custodies: [&'static str; 2],
     store: Store,
