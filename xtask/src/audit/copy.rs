@@ -1,4 +1,5 @@
-//! A copy of the tree in the cache, with a target folder of its own. The working tree is never
+//! A copy of the tree below the builds of the original, with a target folder of its own, so that no
+//! patched program lies where somebody could start it by mistake. The working tree is never
 //! touched; files whose content is right keep their time, so that builds stay incremental.
 
 use std::{
@@ -8,12 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
-
-use crate::{
-    failure::Failure,
-    workspace::{Workspace, cache},
-};
+use crate::{failure::Failure, workspace::Workspace};
 
 /// The copy; nobody else uses it while this value lives.
 #[derive(Debug)]
@@ -30,9 +26,7 @@ pub(super) struct Copy {
 impl Copy {
     /// The copy of this workspace, made or brought up to date.
     pub(super) fn of(original: &Workspace) -> Result<Self, Failure> {
-        let key = Sha256::digest(original.root.as_os_str().as_encoded_bytes());
-        let folder = cache()?.join("audit").join(hex::encode(&key[..8]));
-        Self::at(original, &folder)
+        Self::at(original, &original.target.join("audit"))
     }
 
     /// The same in a given folder.
