@@ -46,7 +46,7 @@ fn the_example_has_every_key() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 12 + 2 + 5 + 5 + 2);
+    assert_eq!(seen, 13 + 2 + 5 + 5 + 2);
 }
 
 #[test]
