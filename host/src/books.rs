@@ -32,7 +32,7 @@ mod history;
 mod insert;
 mod writer;
 
-pub use budget::{Budget, Scope, used_since};
+pub use budget::{Budget, CLOCK_SKEW_MS, Scope, used_since};
 
 /// Counts by the words of [`Slot`]; an absent count was not reported.
 pub type Counts = BTreeMap<String, u32>;
@@ -99,6 +99,15 @@ pub struct Lost {
     pub request: String,
 }
 
+/// Some of the grants that are to be given up, settled now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// They.
+    pub lost: Vec<Lost>,
+    /// There may be more of them; ask again.
+    pub more: bool,
+}
+
 /// What became of a usage report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
@@ -122,6 +131,15 @@ pub enum NoGrant {
         name: String,
         /// Until the period ends.
         retry_after_s: u32,
+    },
+    /// This host's clock is behind a period of a budget that has begun.
+    #[error(
+        "this host's clock is {} s behind the start of a budget's period; set the clocks of all \
+         hosts of this store by one source of time", behind_ms / 1000
+    )]
+    Clock {
+        /// By how much.
+        behind_ms: i64,
     },
     /// It cannot be written down.
     #[error("{0}")]
@@ -173,7 +191,7 @@ type Reply<T> = oneshot::Sender<T>;
 enum Job {
     Grant(i64, Box<Terms>, Reply<Result<Written, NoGrant>>),
     Settle(i64, Boot, Box<Usage>, Reply<Result<Settled, BooksError>>),
-    Lose(i64, Losing, Reply<Result<Vec<Lost>, BooksError>>),
+    Lose(i64, Losing, Reply<Result<GivenUp, BooksError>>),
     Void(i64, u64),
 }
 
@@ -256,22 +274,23 @@ impl Books {
         answer.await.map_err(|_| BooksError::Stopped)?
     }
 
-    /// Settles as lost what this enclave was granted in other boots than the one that runs now.
+    /// Settles as lost what this enclave was granted in other boots than the one that runs now: some
+    /// of it, so that no transaction grows with what there is.
     pub async fn enclave_restarted(
         &self,
         at_ms: u64,
         enclave: &str,
         boot: Boot,
-    ) -> Result<Vec<Lost>, BooksError> {
+    ) -> Result<GivenUp, BooksError> {
         self.lose(at_ms, Losing::Restarted { enclave: enclave.into(), boot }).await
     }
 
-    /// Settles as lost what was granted at that time or before.
-    pub async fn expire(&self, at_ms: u64, until_ms: u64) -> Result<Vec<Lost>, BooksError> {
+    /// Settles as lost what was granted at that time or before: some of it.
+    pub async fn expire(&self, at_ms: u64, until_ms: u64) -> Result<GivenUp, BooksError> {
         self.lose(at_ms, Losing::Expired { until_ms: time(until_ms) }).await
     }
 
-    async fn lose(&self, at_ms: u64, losing: Losing) -> Result<Vec<Lost>, BooksError> {
+    async fn lose(&self, at_ms: u64, losing: Losing) -> Result<GivenUp, BooksError> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Lose(time(at_ms), losing, reply)).await?;
         answer.await.map_err(|_| BooksError::Stopped)?

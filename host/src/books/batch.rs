@@ -10,7 +10,7 @@ use aegis_wire::{
 use sqlx::any::AnyRow;
 
 use super::{
-    Floors, Losing, Lost, NoGrant, Settled, Terms,
+    Floors, GivenUp, Losing, Lost, NoGrant, Settled, Terms,
     budget::{Budgets, Entry},
     charge::{Closing, Granted},
     history::History,
@@ -37,7 +37,7 @@ pub(super) struct Work {
 pub(super) struct Done {
     pub(super) grants: Vec<Result<u64, NoGrant>>,
     pub(super) settles: Vec<Settled>,
-    pub(super) lost: Vec<Vec<Lost>>,
+    pub(super) lost: Vec<GivenUp>,
     /// What requests cost, by key and class.
     pub(super) costs: Vec<(String, Class, Micro)>,
 }
@@ -57,6 +57,9 @@ pub(super) struct Batch<'a> {
     rules: Rules<'a>,
     done: Done,
 }
+
+/// Most grants that one transaction gives up; an enclave may have had many thousands.
+const LOST_AT_ONCE: usize = 1024;
 
 const COLUMNS: &str = "grant_id, at_ms, boot, request, tenant, team, key_name, provider, class, \
                        custody, reserved, outcome, source, charged";
@@ -128,7 +131,7 @@ impl<'a> Batch<'a> {
     /// The open rows that are to be given up.
     async fn open(&mut self, which: &Losing) -> Result<Vec<Granted>, StoreError> {
         let start = format!("SELECT {COLUMNS} FROM ledger WHERE outcome IS NULL AND");
-        let end = format!("ORDER BY grant_id{}", self.store.lock());
+        let end = format!("ORDER BY grant_id LIMIT {LOST_AT_ONCE}{}", self.store.lock());
         let text = match which {
             Losing::Restarted { .. } => {
                 format!("{start} host = $1 AND enclave = $2 AND boot <> $3 {end}")
@@ -198,23 +201,23 @@ impl<'a> Batch<'a> {
     async fn lose(
         &mut self,
         at_ms: i64,
-        rows: Vec<Granted>,
+        mut rows: Vec<Granted>,
         named: &mut BTreeMap<i64, Granted>,
         budgets: &mut Budgets,
-    ) -> Result<Vec<Lost>, StoreError> {
+    ) -> Result<GivenUp, StoreError> {
+        let more = rows.len() == LOST_AT_ONCE;
+        // What was reported or given up a moment ago in this transaction stays so.
+        rows.retain(|row| named.get(&row.grant).is_none_or(|row| row.outcome.is_none()));
+        insert::lost(self.store, &mut self.write, at_ms, &rows).await?;
         let mut lost = Vec::new();
         for mut row in rows {
-            // What was reported or given up a moment ago in this transaction stays so.
-            if named.get(&row.grant).is_some_and(|row| row.outcome.is_some()) {
-                continue;
-            }
             let closing = row.lost();
-            self.close(at_ms, &mut row, closing, budgets).await?;
+            ended(&mut row, &closing, budgets);
             let grant = u64::try_from(row.grant).unwrap_or_default();
             lost.push(Lost { grant, request: row.request_name() });
             named.insert(row.grant, row);
         }
-        Ok(lost)
+        Ok(GivenUp { lost, more })
     }
 
     /// Writes an outcome, and what it means for the budgets.
@@ -226,14 +229,7 @@ impl<'a> Batch<'a> {
         budgets: &mut Budgets,
     ) -> Result<(), StoreError> {
         insert::outcome(self.store, &mut self.write, row.grant, at_ms, &closing).await?;
-        let entry = Entry { at_ms: row.at_ms, key: &row.key, team: &row.team, tenant: &row.tenant };
-        match row.outcome {
-            None => budgets.change(&entry, closing.charged.0, -row.reserved),
-            Some(_) => budgets.change(&entry, closing.charged.0 - row.charged, 0),
-        }
-        row.outcome = Some(closing.word.into());
-        row.source = Some(closing.report.source.into());
-        row.charged = closing.charged.0;
+        ended(row, &closing, budgets);
         Ok(())
     }
 
@@ -246,17 +242,20 @@ impl<'a> Batch<'a> {
     ) -> Result<(), StoreError> {
         let mut rows = Vec::new();
         for ((at_ms, terms), number) in work.grants.iter().zip(numbers) {
-            let reserved = self.reservation(terms, history).await?;
-            let entry = Entry::of(*at_ms, terms);
+            let reserved = self.reservation(*at_ms, terms, history).await?;
+            let entry =
+                Entry { at_ms: *at_ms, key: &terms.key, team: &terms.team, tenant: &terms.tenant };
             // In the other custodies nothing is spent here, so no budget is asked.
-            let granted = match terms.custody {
-                Custody::Client | Custody::Sealed => Ok(()),
-                Custody::Host => budgets.reserve(&entry, reserved),
+            let at_ms = match terms.custody {
+                Custody::Client | Custody::Sealed => Ok(*at_ms),
+                Custody::Host => budgets.time_of(entry).and_then(|at_ms| {
+                    budgets.reserve(Entry { at_ms, ..entry }, reserved).map(|()| at_ms)
+                }),
             };
-            if granted.is_ok() {
-                rows.push(insert::New { number: *number, at_ms: *at_ms, terms, reserved });
-            }
-            self.done.grants.push(granted.map(|()| *number));
+            self.done.grants.push(at_ms.map(|at_ms| {
+                rows.push(insert::New { number: *number, at_ms, terms, reserved });
+                *number
+            }));
         }
         insert::grants(self.store, &mut self.write, self.rules.host, &rows).await
     }
@@ -264,6 +263,7 @@ impl<'a> Batch<'a> {
     /// The key's own amount, or what its requests cost lately, at least the class's floor.
     async fn reservation(
         &mut self,
+        at_ms: i64,
         terms: &Terms,
         history: &mut History,
     ) -> Result<Micro, StoreError> {
@@ -274,10 +274,22 @@ impl<'a> Batch<'a> {
             return Ok(own);
         }
         let class = terms.class.word();
-        history.know(self.store, &mut self.write, &terms.key, class).await?;
+        history.know(self.store, &mut self.write, &terms.key, class, at_ms).await?;
         let floor = self.rules.floors.0.get(&terms.class).copied().unwrap_or_default();
         Ok(history.high(&terms.key, class).max(floor))
     }
+}
+
+/// What an outcome means for the budgets, and the row as it is from now on.
+fn ended(row: &mut Granted, closing: &Closing, budgets: &mut Budgets) {
+    let entry = Entry { at_ms: row.at_ms, key: &row.key, team: &row.team, tenant: &row.tenant };
+    match row.outcome {
+        None => budgets.change(entry, closing.charged.0, -row.reserved),
+        Some(_) => budgets.change(entry, closing.charged.0 - row.charged, 0),
+    }
+    row.outcome = Some(closing.word.into());
+    row.source = Some(closing.report.source.into());
+    row.charged = closing.charged.0;
 }
 
 impl Granted {

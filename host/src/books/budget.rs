@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::any::AnyRow;
 
-use super::{NoGrant, Terms};
+use super::NoGrant;
 use crate::{
     money::{Micro, Period},
     store::{Store, StoreError, Write, get},
@@ -78,11 +78,21 @@ pub(super) struct Entry<'a> {
     pub(super) tenant: &'a str,
 }
 
-impl<'a> Entry<'a> {
-    pub(super) fn of(at_ms: i64, terms: &'a Terms) -> Self {
-        Self { at_ms, key: &terms.key, team: &terms.team, tenant: &terms.tenant }
+impl Entry<'_> {
+    /// Whether the budget is one of its key, its team or its tenant.
+    fn is_of(&self, budget: &Budget) -> bool {
+        let name = match budget.scope {
+            Scope::Key => self.key,
+            Scope::Team => self.team,
+            Scope::Tenant => self.tenant,
+        };
+        budget.name == name
     }
 }
+
+/// How far a host's clock may be behind the start of a budget's period, which another host or an
+/// earlier time of its own has begun. Within it a grant counts in that period.
+pub const CLOCK_SKEW_MS: i64 = 60_000;
 
 /// The budgets that a transaction touches, locked until it ends.
 pub(super) struct Budgets(Vec<(Budget, bool)>);
@@ -116,24 +126,27 @@ impl Budgets {
         Ok(Self(rows.iter().map(budget).collect::<Result<_, StoreError>>()?))
     }
 
-    fn of<'a>(
-        &'a mut self,
-        entry: &Entry<'_>,
-    ) -> impl Iterator<Item = &'a mut (Budget, bool)> + use<'a> {
-        let (key, team) = (entry.key.to_owned(), entry.team.to_owned());
-        let (tenant, at_ms) = (entry.tenant.to_owned(), entry.at_ms);
-        self.0.iter_mut().filter(move |(budget, _)| {
-            let name = match budget.scope {
-                Scope::Key => &key,
-                Scope::Team => &team,
-                Scope::Tenant => &tenant,
-            };
-            budget.name == *name && at_ms >= budget.period_start
-        })
+    /// Budgets that a row of the ledger counts in: those whose period has its time.
+    fn of<'a>(&'a mut self, entry: Entry<'a>) -> impl Iterator<Item = &'a mut (Budget, bool)> {
+        let counts = move |budget: &Budget| entry.at_ms >= budget.period_start;
+        self.0.iter_mut().filter(move |(budget, _)| entry.is_of(budget) && counts(budget))
+    }
+
+    /// The time at which a new grant counts: now, or the start of a period that has begun although
+    /// this clock says not yet. A clock that is further behind gets no grant, since it would count
+    /// in no budget.
+    pub(super) fn time_of(&self, entry: Entry<'_>) -> Result<i64, NoGrant> {
+        let of_entry = self.0.iter().filter(|(budget, _)| entry.is_of(budget));
+        let begun_ms = of_entry.map(|(budget, _)| budget.period_start).max();
+        let begun_ms = begun_ms.unwrap_or(entry.at_ms);
+        match begun_ms.saturating_sub(entry.at_ms) {
+            behind_ms if behind_ms > CLOCK_SKEW_MS => Err(NoGrant::Clock { behind_ms }),
+            _ => Ok(begun_ms.max(entry.at_ms)),
+        }
     }
 
     /// Reserves in all budgets of an entry, or in none.
-    pub(super) fn reserve(&mut self, entry: &Entry<'_>, amount: Micro) -> Result<(), NoGrant> {
+    pub(super) fn reserve(&mut self, entry: Entry<'_>, amount: Micro) -> Result<(), NoGrant> {
         if let Some((full, _)) = self.of(entry).find(|(budget, _)| !budget.takes(amount)) {
             let (_, end_ms) = full.period.around(entry.at_ms);
             let wait_s = (end_ms - entry.at_ms).max(0) / 1000 + 1;
@@ -150,7 +163,7 @@ impl Budgets {
     }
 
     /// Adds to what is settled and reserved in all budgets of an entry.
-    pub(super) fn change(&mut self, entry: &Entry<'_>, settled: i64, reserved: i64) {
+    pub(super) fn change(&mut self, entry: Entry<'_>, settled: i64, reserved: i64) {
         for (budget, changed) in self.of(entry) {
             budget.settled += settled;
             budget.reserved += reserved;

@@ -8,7 +8,7 @@ use aegis_wire::{
 use super::{LOST, Outcome, is_complete};
 use crate::{
     money::Micro,
-    prices::{Prices, normalise},
+    prices::{Prices, Pricing, normalise},
 };
 
 /// A grant as the ledger has it.
@@ -77,12 +77,15 @@ impl Granted {
             Source::Unmetered => (Micro(0), "free"),
             Source::Missing | Source::Aborted => reservation,
             Source::Partial => match cost() {
-                (Some(seen), pricing) if seen.0 > self.reserved => (seen, pricing.word()),
+                (seen, pricing) if seen.0 > self.reserved => (seen, pricing.word()),
                 _ => reservation,
             },
             Source::Provider => match cost() {
-                (Some(cost), pricing) => (cost, pricing.word()),
-                (None, pricing) => (Micro(self.reserved), pricing.word()),
+                // What has no price costs more than is known.
+                (seen, Pricing::Unpriced) => {
+                    (seen.max(Micro(self.reserved)), Pricing::Unpriced.word())
+                }
+                (cost, pricing) => (cost, pricing.word()),
             },
         }
     }

@@ -1,6 +1,9 @@
-//! The two statements that write to the ledger.
+//! The statements that write to the ledger.
 
-use super::{Terms, charge::Closing};
+use super::{
+    Terms,
+    charge::{Closing, Granted},
+};
 use crate::{
     money::Micro,
     store::{Store, StoreError, Write, places},
@@ -90,6 +93,35 @@ pub(super) async fn outcome(
     match written.rows_affected() {
         1 => Ok(()),
         _ => Err(store.odd(format!("grant {grant}"))),
+    }
+}
+
+/// Gives up open grants, all with one statement: an outcome without a report, at the reservation of
+/// each.
+pub(super) async fn lost(
+    store: &Store,
+    write: &mut Write,
+    at_ms: i64,
+    rows: &[Granted],
+) -> Result<(), StoreError> {
+    let Some(last) = rows.last() else { return Ok(()) };
+    let Closing { word, report, charged: _, pricing } = last.lost();
+    // A power of two of places, so that there are few different statements to prepare.
+    let len = rows.len().next_power_of_two();
+    let places: Vec<_> = (5..5 + len).map(|n| format!("${n}")).collect();
+    let text = format!(
+        "UPDATE ledger SET settled_ms = $1, outcome = $2, source = $3, pricing = $4, \
+         charged = reserved, status_class = 0, counts = '{{}}', label = '', first_byte_ms = 0, \
+         total_ms = 0 WHERE outcome IS NULL AND grant_id IN ({})",
+        places.join(", ")
+    );
+    let query = sqlx::query(&text).bind(at_ms).bind(word).bind(report.source).bind(pricing);
+    let padded = rows.iter().chain(std::iter::repeat(last)).take(len);
+    let query = padded.fold(query, |query, row| query.bind(row.grant));
+    let written = query.execute(&mut **write).await.map_err(|error| store.failed(error))?;
+    match written.rows_affected() == rows.len() as u64 {
+        true => Ok(()),
+        false => Err(store.odd("grants that are given up")),
     }
 }
 

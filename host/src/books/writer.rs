@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    BooksError, Floors, Job, Lost, NoGrant, Reply, Settled, Written,
+    BooksError, Floors, GivenUp, Job, NoGrant, Reply, Settled, Written,
     batch::{Batch, Done, Rules, Work},
     history::History,
 };
@@ -18,6 +18,8 @@ use crate::{directory::Directory, store::Store};
 
 /// Most jobs in one transaction.
 const AT_ONCE: usize = 256;
+/// Most voids in one transaction: a statement has a place for each, and databases bound those.
+const VOIDS: usize = 1024;
 /// Grant numbers that a host takes from the store at once.
 const BLOCK: i64 = 4096;
 /// Time for a transaction: an enclave waits 10 s for its answer.
@@ -34,8 +36,9 @@ pub(super) struct Writer {
     numbers: Range<u64>,
     /// Numbers are above every one that was ever given, even by a store that was lost since.
     floor: i64,
-    /// Grants of transactions whose end is unknown: nobody was told, so nobody may be charged.
-    unsure: Vec<(i64, u64)>,
+    /// What is to become void: grants that nobody took, and those of transactions whose end is
+    /// unknown (nobody was told, so nobody may be charged). By number, with the time.
+    unsure: BTreeMap<u64, i64>,
     /// The way back for grants that nobody takes.
     back: mpsc::WeakSender<Job>,
 }
@@ -44,7 +47,7 @@ pub(super) struct Writer {
 struct Replies {
     grants: Vec<(i64, Reply<Result<Written, NoGrant>>)>,
     settles: Vec<Reply<Result<Settled, BooksError>>>,
-    lost: Vec<Reply<Result<Vec<Lost>, BooksError>>>,
+    lost: Vec<Reply<Result<GivenUp, BooksError>>>,
 }
 
 impl Writer {
@@ -57,7 +60,7 @@ impl Writer {
         back: mpsc::WeakSender<Job>,
     ) -> Self {
         let floor = crate::number_floor(crate::now_ms());
-        let (history, numbers, unsure) = (History::default(), 0..0, Vec::new());
+        let (history, numbers, unsure) = (History::default(), 0..0, BTreeMap::new());
         Self { store, host, floors, envelopes, directory, history, numbers, floor, unsure, back }
     }
 
@@ -76,13 +79,14 @@ impl Writer {
             };
             if let Err(error) = &done {
                 tracing::error!(%error, "nothing can be written to the books");
+                self.unsure.extend(work.voids.iter().map(|(at_ms, grant)| (*grant, *at_ms)));
             }
             replies.send(done, &self.back);
         }
     }
 
     fn sort(&mut self, jobs: impl Iterator<Item = Job>) -> (Work, Replies) {
-        let mut work = Work { voids: std::mem::take(&mut self.unsure), ..Work::default() };
+        let mut work = Work::default();
         let mut replies = Replies::default();
         for job in jobs {
             match job {
@@ -98,9 +102,11 @@ impl Writer {
                     work.losing.push((at_ms, losing));
                     replies.lost.push(reply);
                 }
-                Job::Void(at_ms, grant) => work.voids.push((at_ms, grant)),
+                Job::Void(at_ms, grant) => drop(self.unsure.insert(grant, at_ms)),
             }
         }
+        let oldest = std::iter::from_fn(|| self.unsure.pop_first()).take(VOIDS);
+        work.voids.extend(oldest.map(|(grant, at_ms)| (at_ms, grant)));
         (work, replies)
     }
 
@@ -109,16 +115,16 @@ impl Writer {
         let written = timeout(PATIENCE, self.write(work, &mut numbers)).await;
         let failed = match written {
             Ok(Ok(done)) => {
-                for (key, class, cost) in &done.costs {
-                    self.history.add(key, class.word(), *cost);
-                }
+                let costs = done.costs.iter();
+                self.history.done(costs.map(|(key, class, cost)| (&**key, class.word(), *cost)));
                 return Ok(done);
             }
             Ok(Err(error)) => error,
             Err(_) => BooksError::Slow,
         };
-        let given = work.grants.iter().zip(numbers).map(|((at_ms, _), number)| (*at_ms, number));
-        self.unsure.extend(given.chain(work.voids.iter().copied()));
+        self.history.failed();
+        let given = work.grants.iter().zip(numbers).map(|((at_ms, _), number)| (number, *at_ms));
+        self.unsure.extend(given);
         Err(failed)
     }
 

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, task::Poll};
 
 use aegis_host::{
-    books::{NoGrant, Settled},
+    books::{Books, NoGrant, Settled},
     fleet::Boot,
+    store::ledger_columns,
 };
 use aegis_wire::control::{Custody, Source};
 
@@ -106,15 +107,15 @@ async fn what_is_lost_is_charged_its_reservation_until_somebody_knows_better(bas
         grants.push(sent(books.grant(NOON, terms(request)).await.unwrap()));
     }
     books.settle(NOON, BOOT, &usage(grants[0], 70)).await.unwrap();
-    assert!(books.enclave_restarted(NOON, "blue", BOOT).await.unwrap().is_empty());
-    assert!(books.enclave_restarted(NOON, "green", Boot([2; 16])).await.unwrap().is_empty());
+    assert!(books.enclave_restarted(NOON, "blue", BOOT).await.unwrap().lost.is_empty());
+    assert!(books.enclave_restarted(NOON, "green", Boot([2; 16])).await.unwrap().lost.is_empty());
     let other = base.books("other").await;
-    assert!(other.enclave_restarted(NOON, "blue", Boot([2; 16])).await.unwrap().is_empty());
-    assert!(books.expire(NOON, NOON - 1).await.unwrap().is_empty());
-    let lost = books.enclave_restarted(NOON, "blue", Boot([2; 16])).await.unwrap();
+    assert!(other.enclave_restarted(NOON, "blue", Boot([2; 16])).await.unwrap().lost.is_empty());
+    assert!(books.expire(NOON, NOON - 1).await.unwrap().lost.is_empty());
+    let lost = books.enclave_restarted(NOON, "blue", Boot([2; 16])).await.unwrap().lost;
     assert_eq!(lost.iter().map(|lost| lost.grant).collect::<Vec<_>>(), grants[1..]);
     assert_eq!(outcome(&base, grants[1]).await, ended("aborted", "lost", floor()));
-    assert!(books.expire(NOON, NOON).await.unwrap().is_empty(), "an outcome is given once");
+    assert!(books.expire(NOON, NOON).await.unwrap().lost.is_empty(), "an outcome is given once");
     // The boot was believed dead and was not.
     let late = books.settle(NOON, BOOT, &usage(grants[1], 70)).await.unwrap();
     assert!(matches!(late, Settled::Now(_)));
@@ -170,6 +171,104 @@ async fn a_reservation_is_what_requests_cost_lately(base: Base) {
     assert_eq!(reserved(grant).await, 7, "the key's own amount holds");
 }
 
+async fn requests_of_other_accounts_and_hosts_are_told_apart_and_learnt(base: Base) {
+    prepared(&base).await;
+    let books = base.books("one").await;
+    let grant = sent(books.grant(NOON, terms(1)).await.unwrap());
+    books.settle(NOON, BOOT, &usage(grant, 50_000)).await.unwrap();
+    // What callers paid themselves says nothing of what the operator's accounts are charged.
+    copy(&base, 150, &[("custody", "'client'"), ("charged", "0")]).await;
+    let other = base.books("two").await;
+    let reserved = async |books: &Books, at_ms| {
+        let grant = sent(books.grant(at_ms, terms(2)).await.unwrap());
+        base.number(&format!("SELECT reserved FROM ledger WHERE grant_id = {grant}")).await
+    };
+    assert_eq!(reserved(&other, NOON).await, 50_000);
+    let grant = sent(books.grant(NOON, terms(3)).await.unwrap());
+    books.settle(NOON, BOOT, &usage(grant, 90_000)).await.unwrap();
+    assert_eq!(reserved(&other, NOON + 599_999).await, 50_000);
+    assert_eq!(reserved(&other, NOON + 600_000).await, 90_000, "another host settled it");
+}
+
+/// The one row of the ledger so many times more, with some columns changed.
+async fn copy(base: &Base, count: u32, changed: &[(&str, &str)]) {
+    let columns = ledger_columns();
+    let names: Vec<_> = columns.iter().map(|column| column.trim_start_matches('#')).collect();
+    let value = |name: &&str| match changed.iter().find(|(changed, _)| changed == name) {
+        Some((_, value)) => (*value).to_owned(),
+        None if *name == "grant_id" => "grant_id + 1000000 + i".into(),
+        None => (*name).to_owned(),
+    };
+    let values: Vec<_> = names.iter().map(value).collect();
+    let text = format!(
+        "INSERT INTO ledger ({}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+         WHERE i < {count}) SELECT {} FROM ledger, n",
+        names.join(", "),
+        values.join(", ")
+    );
+    execute(base, &text).await;
+}
+
+async fn execute(base: &Base, text: &str) {
+    sqlx::query(text).execute(base.store.pool()).await.unwrap();
+}
+
+async fn thousands_of_grants_are_given_up_in_turns(base: Base) {
+    prepared(&base).await;
+    base.all(&["budget set tenant acme --month 1000000"]).await;
+    execute(&base, "UPDATE budgets SET period_start = 0").await;
+    let books = base.books("one").await;
+    sent(books.grant(NOON, terms(1)).await.unwrap());
+    copy(&base, 6_000, &[]).await;
+    execute(&base, "UPDATE budgets SET reserved = 6001 * reserved").await;
+    let mut turns = Vec::new();
+    loop {
+        let some = books.enclave_restarted(NOON, "blue", Boot([2; 16])).await.unwrap();
+        turns.push(some.lost.len());
+        if !some.more {
+            break;
+        }
+    }
+    assert_eq!(turns, [1024, 1024, 1024, 1024, 1024, 881]);
+    let lost = "SELECT COUNT(*) FROM ledger WHERE source = 'lost' AND charged = reserved";
+    assert_eq!(base.number(lost).await, 6001);
+    assert_eq!(base.used("tenant", "acme", "month").await, (6001 * floor(), 0));
+}
+
+async fn a_store_that_fails_for_a_while_works_afterwards(base: Base) {
+    prepared(&base).await;
+    let books = base.books("one").await;
+    let unsent = books.grant(NOON, terms(1)).await.unwrap();
+    let number = unsent.number();
+    execute(&base, "ALTER TABLE ledger RENAME TO elsewhere").await;
+    drop(unsent);
+    // If each failure doubled what is to become void, no statement would hold it any more.
+    for request in 2..16 {
+        books.grant(NOON, terms(request)).await.unwrap_err();
+    }
+    execute(&base, "ALTER TABLE elsewhere RENAME TO ledger").await;
+    sent(books.grant(NOON, terms(16)).await.unwrap());
+    assert_eq!(outcome(&base, number).await, ended("void", "void", 0));
+}
+
+async fn more_voids_than_a_statement_holds_are_written_in_turns(base: Base) {
+    prepared(&base).await;
+    let books = base.books("one").await;
+    execute(&base, "ALTER TABLE ledger RENAME TO elsewhere").await;
+    for _ in 0..80 {
+        let ask = |request| {
+            let books = books.clone();
+            tokio::spawn(async move { books.grant(NOON, terms(request)).await.is_err() })
+        };
+        let asked: Vec<_> = (0..256).map(ask).collect();
+        for asked in asked {
+            assert!(asked.await.unwrap());
+        }
+    }
+    execute(&base, "ALTER TABLE elsewhere RENAME TO ledger").await;
+    sent(books.grant(NOON, terms(1)).await.unwrap());
+}
+
 async fn a_store_that_is_gone_gives_no_grant(base: Base) {
     let books = base.books("one").await;
     sqlx::query("DROP TABLE ledger").execute(base.store.pool()).await.unwrap();
@@ -185,5 +284,9 @@ crate::on_both! {
     what_is_lost_is_charged_its_reservation_until_somebody_knows_better
     a_grant_that_is_not_sent_is_void
     a_reservation_is_what_requests_cost_lately
+    requests_of_other_accounts_and_hosts_are_told_apart_and_learnt
+    thousands_of_grants_are_given_up_in_turns
+    a_store_that_fails_for_a_while_works_afterwards
+    more_voids_than_a_statement_holds_are_written_in_turns
     a_store_that_is_gone_gives_no_grant
 }

@@ -108,6 +108,37 @@ async fn a_day_begins_anew_and_yesterdays_grants_stay_yesterdays(base: Base) {
     assert_eq!(base.used("tenant", "acme", "day").await, (60, 0));
 }
 
+/// Another host's clock, or this one's after it was set back.
+async fn a_clock_behind_a_period_spends_nothing_beside_the_budget(base: Base) {
+    prepared(&base, &["budget set tenant acme --day 0.0002"]).await;
+    let books = base.books("one").await;
+    let ask = async |at_ms, request| {
+        let mut asked = terms(request);
+        asked.reserve = Some(Micro(100));
+        books.grant(at_ms, asked).await.map(sent)
+    };
+    let midnight = NOON + DAY_MS / 2;
+    ask(midnight, 1).await.unwrap();
+    let early = ask(midnight - 60_000, 2).await.unwrap();
+    assert_eq!(base.used("tenant", "acme", "day").await, (0, 200), "it counts in the new day");
+    let full = ask(midnight - 1, 3).await.unwrap_err();
+    assert!(matches!(full, NoGrant::Budget { .. }), "{full}");
+    let behind = ask(midnight - 60_001, 4).await.unwrap_err();
+    assert!(matches!(behind, NoGrant::Clock { behind_ms: 60_001 }), "{behind}");
+    books.settle(midnight - 60_000, BOOT, &usage(early, 70)).await.unwrap();
+    assert_eq!(base.used("tenant", "acme", "day").await, (70, 100));
+}
+
+async fn an_amount_is_changed_without_a_look_at_the_ledger(base: Base) {
+    prepared(&base, &["budget set tenant acme --day 0.0002 --month 1"]).await;
+    let books = [base.books("one").await];
+    assert_eq!(rush(&books, 3).await.len(), 2);
+    // A sum of this day would find nothing: the grants are of another one.
+    base.run("budget set tenant acme --day 0.0003").await.unwrap();
+    assert_eq!(base.used("tenant", "acme", "day").await, (0, 200));
+    assert_eq!(rush(&books, 3).await.len(), 1);
+}
+
 async fn a_budget_that_is_set_late_knows_what_was_spent(base: Base) {
     prepared(&base, &[]).await;
     let books = [base.books("one").await];
@@ -137,5 +168,7 @@ crate::on_both! {
     answers_of_ten_times_the_reservation_overspend_by_their_excess
     the_first_full_budget_refuses_and_no_other_is_touched
     a_day_begins_anew_and_yesterdays_grants_stay_yesterdays
+    a_clock_behind_a_period_spends_nothing_beside_the_budget
+    an_amount_is_changed_without_a_look_at_the_ledger
     a_budget_that_is_set_late_knows_what_was_spent
 }
