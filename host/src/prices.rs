@@ -145,13 +145,15 @@ pub struct Price {
 }
 
 /// How an amount was come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pricing {
     /// The model's own prices.
     Listed,
-    /// The fallback's: nobody priced this model.
+    /// In part or in whole the fallback's: nobody priced this model.
     Fallback,
-    /// Neither: the reservation is charged.
+    /// The model was not named: each kind at the dearest price of any model.
+    Dearest,
+    /// For something there is no price at all: at least the reservation is charged.
     Unpriced,
 }
 
@@ -161,6 +163,7 @@ impl Pricing {
         match self {
             Self::Listed => "listed",
             Self::Fallback => "fallback",
+            Self::Dearest => "dearest",
             Self::Unpriced => "unpriced",
         }
     }
@@ -171,44 +174,70 @@ impl Pricing {
 pub struct Prices(pub Vec<Price>);
 
 impl Prices {
-    /// What these counts cost at that time; none when neither the model nor the fallback is priced.
-    /// A part of a micro-unit counts as a whole one.
-    pub fn cost(
-        &self,
-        provider: &str,
-        label: &str,
-        at_ms: i64,
-        kinds: &Kinds,
-    ) -> (Option<Micro>, Pricing) {
-        let in_force: Vec<_> = self
-            .0
-            .iter()
-            .filter(|price| price.provider == provider || price.provider == "*")
-            .filter(|price| price.effective_ms <= at_ms)
-            .collect();
-        let models = in_force.iter().filter(|price| price.fits(label));
-        // The longest name is the closest; an exact one is longer than its own beginning.
-        let Some(model) = models.map(|price| price.model.as_str()).max_by_key(|m| rank(m)) else {
-            return (None, Pricing::Unpriced);
-        };
-        let price = |kind| {
-            let of = in_force.iter().filter(|price| price.model == model && price.kind == kind);
-            of.max_by_key(|price| (price.provider == provider, price.effective_ms))
+    /// What these counts cost at that time, as far as there are prices for them. A part of a
+    /// micro-unit counts as a whole one. Each kind is priced by the closest name that has a price
+    /// for it or for its neighbour, so that nothing is free because a closer name says nothing of it.
+    pub fn cost(&self, provider: &str, label: &str, at_ms: i64, kinds: &Kinds) -> (Micro, Pricing) {
+        let in_force = InForce::new(&self.0, provider, at_ms);
+        let names = in_force.names(label);
+        // A label that nobody may see could be of any model.
+        let mut pricing = match (names.is_empty(), label.is_empty()) {
+            (true, _) => Pricing::Unpriced,
+            (false, true) => Pricing::Dearest,
+            (false, false) if names == ["*"] => Pricing::Fallback,
+            (false, false) => Pricing::Listed,
         };
         let mut total: i128 = 0;
         for (kind, count) in kinds {
-            let mut at = Some(*kind);
-            while let Some(kind) = at {
-                if let Some(price) = price(kind) {
-                    total += i128::from(*count) * i128::from(price.amount.0);
-                    break;
-                }
-                at = kind.otherwise();
+            let mut priced =
+                names.iter().filter_map(|name| Some((in_force.price(name, *kind)?, *name)));
+            let found = match label.is_empty() {
+                true => priced.max_by_key(|(amount, _)| *amount),
+                false => priced.next(),
+            };
+            match found {
+                Some((_, "*")) => pricing = pricing.max(Pricing::Fallback),
+                Some(_) => {}
+                None => pricing = Pricing::Unpriced,
             }
+            let amount = found.map_or(0, |(amount, _)| amount);
+            total += i128::from(*count) * i128::from(amount);
         }
         let micro = i64::try_from((total + 999_999) / 1_000_000).unwrap_or(i64::MAX);
-        let pricing = if model == "*" { Pricing::Fallback } else { Pricing::Listed };
-        (Some(Micro(micro.min(crate::money::LARGEST.0))), pricing)
+        (Micro(micro.min(crate::money::LARGEST.0)), pricing)
+    }
+}
+
+/// The prices of a provider at a time.
+struct InForce<'a> {
+    provider: &'a str,
+    prices: Vec<&'a Price>,
+}
+
+impl<'a> InForce<'a> {
+    fn new(all: &'a [Price], provider: &'a str, at_ms: i64) -> Self {
+        let of = |price: &&Price| price.provider == provider || price.provider == "*";
+        let prices = all.iter().filter(of).filter(|price| price.effective_ms <= at_ms).collect();
+        Self { provider, prices }
+    }
+
+    /// The names that fit a label, the closest first; every name for a label that is hidden.
+    fn names(&self, label: &str) -> Vec<&'a str> {
+        let fits = self.prices.iter().filter(|price| label.is_empty() || price.fits(label));
+        let mut names: Vec<_> = fits.map(|price| price.model.as_str()).collect();
+        names.sort_unstable_by_key(|name| (std::cmp::Reverse(rank(name)), *name));
+        names.dedup();
+        names
+    }
+
+    /// What a name says of a kind, or else of the kinds whose price holds then.
+    fn price(&self, model: &str, kind: Kind) -> Option<i64> {
+        let of = self.prices.iter().filter(|price| price.model == model && price.kind == kind);
+        let best = of.max_by_key(|price| (price.provider == self.provider, price.effective_ms));
+        match best {
+            Some(price) => Some(price.amount.0),
+            None => self.price(model, kind.otherwise()?),
+        }
     }
 }
 

@@ -39,9 +39,11 @@ Kinds: input, output, cache_read, cache_write, cache_write_long, reasoning, audi
 audio_output, tool_input, tool_calls (a million calls). A kind without a price takes that of input
 or output. Counts never overlap: what was read from a cache is not counted as input again.
 
-A model is the label of the provider's answer; `gpt-5*` is every label that begins so, and the
-longest name holds. `*` is the fallback for models that nobody priced: the ledger marks what it
-charges by `fallback`, and by `unpriced` what is charged at its reservation for want of any price.";
+A model is the label of the provider's answer; `gpt-5*` is every label that begins so, and `*` is
+the fallback for all. Each kind has the price of the longest name that says anything of it. What the
+fallback priced the ledger marks by `fallback`. A kind that nobody prices makes a request cost its
+reservation at least, marked `unpriced`: where tools cost nothing, say tool_calls=0. A model whose
+name its user hides costs, kind by kind, as much as the dearest one here, marked `dearest`.";
 
 /// A model of a provider.
 #[derive(Debug, Args)]

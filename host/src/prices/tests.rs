@@ -89,10 +89,10 @@ fn price(provider: &str, model: &str, kind: Kind, effective_ms: i64, amount: i64
     Price { provider, model, kind, effective_ms, amount: Micro(amount) }
 }
 
-fn cost(list: &[Price], model: &str, at_ms: i64, kinds: &[(Kind, i64)]) -> (Option<i64>, Pricing) {
+fn cost(list: &[Price], model: &str, at_ms: i64, kinds: &[(Kind, i64)]) -> (i64, Pricing) {
     let kinds: Kinds = kinds.iter().copied().collect();
-    let (cost, pricing) = Prices(list.to_vec()).cost("openai", model, at_ms, &kinds);
-    (cost.map(|cost| cost.0), pricing)
+    let (Micro(cost), pricing) = Prices(list.to_vec()).cost("openai", model, at_ms, &kinds);
+    (cost, pricing)
 }
 
 #[test]
@@ -105,11 +105,11 @@ fn the_closest_name_and_the_latest_date_hold() {
         price("anthropic", "gpt-5-mini", Kind::Input, 50, 7),
     ];
     let at = |model, at_ms| cost(&list, model, at_ms, &[(Kind::Input, 1000)]);
-    assert_eq!(at("gpt-5-2026-01-01", 99), (Some(2000), Pricing::Listed));
-    assert_eq!(at("gpt-5-2026-01-01", 100), (Some(1000), Pricing::Listed));
-    assert_eq!(at("gpt-5-mini", 100), (Some(500), Pricing::Listed));
-    assert_eq!(at("nobody-knows", 100), (Some(9000), Pricing::Fallback));
-    assert_eq!(cost(&list[1..], "nobody-knows", 100, &[]), (None, Pricing::Unpriced));
+    assert_eq!(at("gpt-5-2026-01-01", 99), (2000, Pricing::Listed));
+    assert_eq!(at("gpt-5-2026-01-01", 100), (1000, Pricing::Listed));
+    assert_eq!(at("gpt-5-mini", 100), (500, Pricing::Listed));
+    assert_eq!(at("nobody-knows", 100), (9000, Pricing::Fallback));
+    assert_eq!(cost(&list[1..], "nobody-knows", 100, &[]), (0, Pricing::Unpriced));
 }
 
 #[test]
@@ -119,10 +119,47 @@ fn kinds_without_a_price_take_their_neighbours_and_parts_count_whole() {
         price("*", "m", Kind::Output, 0, 15_000_000),
         price("*", "m", Kind::CacheRead, 0, 300_000),
     ];
-    let of = |kinds: &[(Kind, i64)]| cost(&list, "m", 0, kinds).0.unwrap_or(-1);
-    assert_eq!(of(&[(Kind::CacheWriteLong, 10), (Kind::Reasoning, 10)]), 180);
-    assert_eq!(of(&[(Kind::CacheRead, 1)]), 1, "0.3 micro-units are charged as one");
-    assert_eq!(of(&[(Kind::CacheRead, 10), (Kind::ToolCalls, 5)]), 3);
-    assert_eq!(of(&[(Kind::Output, i64::from(u32::MAX))]), 64_424_509_425);
-    assert_eq!(of(&[]), 0);
+    let of = |kinds: &[(Kind, i64)]| cost(&list, "m", 0, kinds);
+    let listed = |cost| (cost, Pricing::Listed);
+    assert_eq!(of(&[(Kind::CacheWriteLong, 10), (Kind::Reasoning, 10)]), listed(180));
+    assert_eq!(of(&[(Kind::CacheRead, 1)]), listed(1), "0.3 micro-units are charged as one");
+    assert_eq!(of(&[(Kind::Output, i64::from(u32::MAX))]), listed(64_424_509_425));
+    assert_eq!(of(&[]), listed(0));
+}
+
+#[test]
+fn a_kind_that_the_closest_name_does_not_price_is_not_free() {
+    let list = [
+        price("openai", "gpt-5-mini", Kind::Input, 0, 1_000_000),
+        price("*", "gpt-5*", Kind::Output, 0, 20_000_000),
+        price("*", "*", Kind::Output, 0, 70_000_000),
+        price("*", "*", Kind::ToolCalls, 0, 5_000_000),
+    ];
+    let of = |model, kinds: &[(Kind, i64)]| cost(&list, model, 0, kinds);
+    let both = [(Kind::Input, 10), (Kind::Output, 10)];
+    assert_eq!(of("gpt-5-mini", &both), (210, Pricing::Listed), "the next longest name");
+    assert_eq!(of("gpt-5-mini", &[(Kind::CacheRead, 3)]), (3, Pricing::Listed));
+    assert_eq!(of("gpt-5-mini", &[(Kind::ToolCalls, 3)]), (15, Pricing::Fallback));
+    assert_eq!(of("gpt-5-large", &both), (200, Pricing::Unpriced), "nobody prices its input");
+    assert_eq!(cost(&list[..1], "gpt-5-mini", 0, &both), (10, Pricing::Unpriced));
+}
+
+#[test]
+fn a_hidden_model_costs_as_much_as_the_dearest() {
+    let list = [
+        price("*", "*", Kind::Input, 0, 1_000_000),
+        price("openai", "dear", Kind::Input, 0, 30_000_000),
+        price("openai", "dear", Kind::Output, 0, 90_000_000),
+        price("openai", "cheap*", Kind::Output, 0, 2_000_000),
+        price("openai", "cheap*", Kind::Reasoning, 0, 2_000_000),
+        price("openai", "later", Kind::Input, 100, 99_000_000),
+        price("gemini", "other", Kind::Input, 0, 99_000_000),
+    ];
+    let of = |kinds: &[(Kind, i64)]| cost(&list, "", 50, kinds);
+    assert_eq!(of(&[(Kind::Input, 1)]), (30, Pricing::Dearest));
+    // The dear model has no price for reasoning, which is output there.
+    assert_eq!(of(&[(Kind::Output, 1), (Kind::Reasoning, 1)]), (180, Pricing::Dearest));
+    assert_eq!(of(&[(Kind::ToolCalls, 1)]), (0, Pricing::Unpriced));
+    assert_eq!(cost(&list[1..4], "", 50, &[(Kind::CacheRead, 2)]), (60, Pricing::Dearest));
+    assert_eq!(cost(&[], "", 50, &[]), (0, Pricing::Unpriced));
 }
