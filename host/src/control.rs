@@ -25,9 +25,10 @@ use zeroize::Zeroizing;
 use crate::{
     accounts::Account,
     books::{BooksError, NoGrant, Outcome, Settled, Terms, Written},
-    drain::{OpenGrant, Piece},
+    drain::Piece,
     events::Event,
     fleet::{Boot, EnclaveId},
+    grants::OpenGrant,
     host::Host,
     keys::Key,
     legs::Stream,
@@ -89,11 +90,10 @@ async fn run(
     };
     let name = &host.enclave(enclave).name;
     // First, so that an earlier boot gets no further grant, then what it had is settled.
-    let attached = host.fleet.attach(enclave);
-    let lost = host.books.enclave_restarted(crate::now_ms(), name, boot).await;
-    match lost {
-        Ok(lost) => host.show_lost(lost),
-        Err(error) => return error.into(),
+    let attached = host.fleet.attach(enclave, boot);
+    host.forget_gone();
+    if let Err(error) = host.give_up_before(name, boot).await {
+        return error.into();
     }
     tracing::info!(enclave = name, %boot, "control channel up");
     let mut channel = Channel { host, enclave, boot, write };
@@ -198,6 +198,8 @@ impl Channel<'_> {
                 answers.spawn(async move { Ok(question.answer(asked).await) });
             }
             ToHost::Usage(usage) => {
+                // At once and not when it is booked: the next question may be for the same place.
+                self.host.open.reported(usage.grant, self.boot);
                 answers.spawn(settle(Arc::clone(self.host), self.boot, usage));
             }
             ToHost::Hello(_) => return Err(Closed::Order),
@@ -211,7 +213,7 @@ impl Channel<'_> {
         }
         let bytes = Zeroizing::new(answer.frame.encode()?);
         if let Some((written, open)) = answer.granted {
-            self.host.open().insert(written.number(), open);
+            self.host.open.begin(written.number(), open);
             // From the first byte on the enclave may have it.
             written.sent();
         }
@@ -299,13 +301,9 @@ impl Question {
         };
         let written = match self.host.books.grant(crate::now_ms(), terms).await {
             Ok(written) => written,
-            Err(error @ NoGrant::Budget { retry_after_s, .. }) => {
-                tracing::info!(%error, "no grant");
-                return Err(Refusal { code: DenyCode::Budget, retry_after_s });
-            }
-            Err(NoGrant::Books(error)) => {
-                tracing::error!(%error, "no grant can be given");
-                return Err(DenyCode::Overload.into());
+            Err(error) => {
+                allowed.permit.undo();
+                return Err(no_grant(&error));
             }
         };
         let grant = Grant {
@@ -316,7 +314,21 @@ impl Question {
             custody: asked.custody,
             credential: credential_for(asked.custody, allowed.account),
         };
-        Ok((grant, written, OpenGrant { permit: allowed.permit, piece }))
+        let (enclave, boot, since) = (self.enclave, self.boot, Instant::now());
+        Ok((grant, written, OpenGrant { enclave, boot, since, permit: allowed.permit, piece }))
+    }
+}
+
+fn no_grant(error: &NoGrant) -> Refusal {
+    match error {
+        NoGrant::Budget { retry_after_s, .. } => {
+            tracing::info!(%error, "no grant");
+            Refusal { code: DenyCode::Budget, retry_after_s: *retry_after_s }
+        }
+        NoGrant::Clock { .. } | NoGrant::Books(_) => {
+            tracing::error!(%error, "no grant can be given");
+            DenyCode::Overload.into()
+        }
     }
 }
 
@@ -332,10 +344,8 @@ fn deny(asked: &Authorize, request: String, refusal: Refusal) -> Answer {
 /// acknowledged too: they were lost or put back since, and the enclave would ask for ever.
 async fn settle(host: Arc<Host>, boot: Boot, usage: Usage) -> Result<Answer, Closed> {
     let settled = host.books.settle(crate::now_ms(), boot, &usage).await?;
-    let (permit, ends) = match host.open().remove(&usage.grant) {
-        Some(OpenGrant { permit, piece }) => (Some(permit), Some(piece)),
-        None => (None, None),
-    };
+    let (permit, ends) =
+        host.open.end(usage.grant, boot).map(|open| (open.permit, open.piece)).unzip();
     let event = match settled {
         Settled::Now(request) => {
             if let Some(permit) = permit {

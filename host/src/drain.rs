@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::limits::Permit;
-
 /// What a host has in hand: questions that it answers, and grants that are open.
 #[derive(Debug, Default)]
 pub(crate) struct Work(Arc<watch::Sender<InHand>>);
@@ -23,13 +21,6 @@ struct InHand {
 /// One piece of work, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Piece(Arc<watch::Sender<InHand>>);
-
-/// What an open grant holds: its place within the limits, and that the host waits for its end.
-#[derive(Debug)]
-pub(crate) struct OpenGrant {
-    pub(crate) permit: Permit,
-    pub(crate) piece: Piece,
-}
 
 impl Work {
     /// Begins a piece of work; none once the host stops.

@@ -2,18 +2,24 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use crate::config::Enclave;
 
 /// An enclave that lives and has lost its channel has another one after less than this.
 const DIALS_AGAIN: Duration = Duration::from_secs(1);
+
+/// After this time without a channel a boot is taken for dead by what keeps no books.
+pub(crate) const GONE: Duration = Duration::from_secs(60);
 
 /// Position of an enclave in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +56,15 @@ pub struct Fleet {
 struct Slot {
     release: u32,
     channel: Mutex<Option<Channel>>,
+    last: Mutex<Option<Last>>,
+}
+
+/// The last boot that an enclave showed.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    boot: Boot,
+    /// Since when it has no channel; none while it has one.
+    gone: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -69,7 +84,11 @@ pub struct Attached<'a> {
 impl Fleet {
     /// Every enclave of the configuration, none of them up.
     pub fn new(enclaves: &[Enclave]) -> Self {
-        let slot = |enclave: &Enclave| Slot { release: enclave.release, channel: Mutex::new(None) };
+        let slot = |enclave: &Enclave| Slot {
+            release: enclave.release,
+            channel: Mutex::default(),
+            last: Mutex::default(),
+        };
         let slots = enclaves.iter().map(slot).collect();
         Self { slots, turn: AtomicUsize::new(0), channels: AtomicU64::new(0) }
     }
@@ -105,7 +124,7 @@ impl Fleet {
 
     /// The enclave has a control channel. One before it is told that it is replaced: an enclave has
     /// one channel, and it dials again only when it lost the last.
-    pub fn attach(&self, enclave: EnclaveId) -> Attached<'_> {
+    pub fn attach(&self, enclave: EnclaveId, boot: Boot) -> Attached<'_> {
         let slot = &self.slots[enclave.0];
         let number = self.channels.fetch_add(1, Ordering::Relaxed);
         let replaced = Arc::new(Notify::new());
@@ -114,7 +133,18 @@ impl Fleet {
         if let Some(old) = channel.replace(new) {
             old.replaced.notify_one();
         }
+        *slot.last() = Some(Last { boot, gone: None });
         Attached { slot, number, replaced }
+    }
+}
+
+impl Fleet {
+    /// Whether that boot may still report what it was granted: no other has taken its place, and it
+    /// has a channel or lost it less than [`GONE`] ago.
+    pub(crate) fn may_report(&self, enclave: EnclaveId, boot: Boot, now: Instant) -> bool {
+        let last = *self.slots[enclave.0].last();
+        let dead = |gone: Instant| now.saturating_duration_since(gone) >= GONE;
+        last.is_some_and(|last| last.boot == boot && !last.gone.is_some_and(dead))
     }
 }
 
@@ -130,6 +160,10 @@ impl Slot {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         channel.is_some()
     }
+
+    fn last(&self) -> MutexGuard<'_, Option<Last>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Attached<'_> {
@@ -137,6 +171,9 @@ impl Drop for Attached<'_> {
         let mut channel = self.slot.channel.lock().unwrap_or_else(PoisonError::into_inner);
         if channel.as_ref().is_some_and(|now| now.number == self.number) {
             *channel = None;
+            if let Some(last) = self.slot.last().as_mut() {
+                last.gone = Some(Instant::now());
+            }
         }
     }
 }
@@ -144,7 +181,7 @@ impl Drop for Attached<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{Enclave, EnclaveId, Fleet, NoPick};
+    use super::{Boot, Enclave, EnclaveId, Fleet, NoPick};
     use crate::legs::Place;
 
     fn fleet(releases: &[u32]) -> Fleet {
@@ -162,7 +199,7 @@ mod tests {
         let fleet = fleet(&[7, 8]);
         assert_eq!(fleet.pick(&[9]), Err(NoPick::Release));
         assert_eq!(fleet.pick(&[7, 8]), Err(NoPick::Enclave));
-        let up = fleet.attach(EnclaveId(1));
+        let up = fleet.attach(EnclaveId(1), Boot([1; 16]));
         assert_eq!(fleet.pick(&[7]), Err(NoPick::Enclave));
         assert_eq!(fleet.pick(&[7, 8]), Ok(vec![EnclaveId(1)]));
         drop(up);
@@ -172,7 +209,8 @@ mod tests {
     #[test]
     fn enclaves_of_one_release_take_turns() {
         let fleet = fleet(&[7, 7]);
-        let _up = (fleet.attach(EnclaveId(0)), fleet.attach(EnclaveId(1)));
+        let _up =
+            (fleet.attach(EnclaveId(0), Boot([1; 16])), fleet.attach(EnclaveId(1), Boot([1; 16])));
         let first = || fleet.pick(&[7]).unwrap()[0];
         assert_ne!(first(), first());
     }
@@ -180,8 +218,8 @@ mod tests {
     #[tokio::test]
     async fn a_new_channel_replaces_the_old_and_outlives_its_end() {
         let fleet = fleet(&[7]);
-        let old = fleet.attach(EnclaveId(0));
-        let _new = fleet.attach(EnclaveId(0));
+        let old = fleet.attach(EnclaveId(0), Boot([1; 16]));
+        let _new = fleet.attach(EnclaveId(0), Boot([1; 16]));
         old.replaced().await;
         drop(old);
         assert!(fleet.pick(&[7]).is_ok());

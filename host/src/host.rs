@@ -1,28 +1,24 @@
 //! The parts put together: what all connections share, and the start.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
     sync::watch,
     task::{AbortHandle, JoinSet},
+    time::Instant,
 };
 
 use crate::{
-    books::{Books, Lost, Outcome},
+    books::{Books, BooksError, Lost, Outcome},
     config::{Config, Enclave},
     control,
     directory::{self, Directory, DirectoryError},
-    drain::{OpenGrant, Work},
+    drain::Work,
     egress,
     events::{Event, Events},
-    fleet::{EnclaveId, Fleet},
+    fleet::{Boot, EnclaveId, Fleet},
+    grants::OpenGrants,
     ingress,
     legs::{Door, Doors, LegError},
     policy::Policy,
@@ -46,7 +42,7 @@ pub struct Host {
     directory: watch::Receiver<Arc<Directory>>,
     enclaves: Vec<Enclave>,
     pub(crate) work: Work,
-    open: Mutex<HashMap<u64, OpenGrant>>,
+    pub(crate) open: OpenGrants,
     usage_deadline: Duration,
 }
 
@@ -197,7 +193,7 @@ impl Host {
             directory,
             enclaves,
             work: Work::default(),
-            open: Mutex::default(),
+            open: OpenGrants::default(),
             usage_deadline,
         }
     }
@@ -212,15 +208,39 @@ impl Host {
         Arc::clone(&self.directory.borrow())
     }
 
-    /// What the grants hold that are open on this host.
-    pub(crate) fn open(&self) -> MutexGuard<'_, HashMap<u64, OpenGrant>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Frees what grants hold that nobody will report any more.
+    pub(crate) fn forget_gone(&self) {
+        self.open.forget(&self.fleet, self.usage_deadline, Instant::now());
+    }
+
+    /// Settles as lost what that enclave was granted before this boot.
+    pub(crate) async fn give_up_before(&self, enclave: &str, boot: Boot) -> Result<(), BooksError> {
+        loop {
+            let some = self.books.enclave_restarted(crate::now_ms(), enclave, boot).await?;
+            self.show_lost(some.lost);
+            if !some.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Settles as lost what is past its deadline.
+    async fn give_up_expired(&self) -> Result<(), BooksError> {
+        let deadline_ms = u64::try_from(self.usage_deadline.as_millis()).unwrap_or(u64::MAX);
+        loop {
+            let now_ms = crate::now_ms();
+            let some = self.books.expire(now_ms, now_ms.saturating_sub(deadline_ms)).await?;
+            self.show_lost(some.lost);
+            if !some.more {
+                return Ok(());
+            }
+        }
     }
 
     /// Shows grants that were settled without the enclave's word.
-    pub(crate) fn show_lost(&self, lost: Vec<Lost>) {
+    fn show_lost(&self, lost: Vec<Lost>) {
         for Lost { grant, request } in lost {
-            drop(self.open().remove(&grant));
+            self.open.lost(grant);
             let outcome = Outcome::lost();
             tracing::warn!(grant, request, "a grant without usage is settled as lost");
             self.events.show(&Event::Usage { request, grant, outcome });
@@ -246,18 +266,14 @@ impl Running {
     }
 }
 
-/// Settles grants past their deadline.
+/// Settles grants past their deadline, and frees what is held for nobody.
 async fn sweep(host: Arc<Host>) {
     let pause = host.usage_deadline.min(Duration::from_secs(60)) / 2;
-    let deadline_ms = u64::try_from(host.usage_deadline.as_millis()).unwrap_or(u64::MAX);
     loop {
         tokio::time::sleep(pause).await;
-        let now_ms = crate::now_ms();
-        let until_ms = now_ms.saturating_sub(deadline_ms);
-        let expired = host.books.expire(now_ms, until_ms).await;
-        match expired {
-            Ok(lost) => host.show_lost(lost),
-            Err(error) => tracing::error!(%error, "grants past their deadline stay open"),
+        host.forget_gone();
+        if let Err(error) = host.give_up_expired().await {
+            tracing::error!(%error, "grants past their deadline stay open");
         }
     }
 }

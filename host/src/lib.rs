@@ -34,6 +34,7 @@ pub mod egress;
 pub mod events;
 pub mod fleet;
 mod folder;
+mod grants;
 mod host;
 pub mod ingress;
 pub mod keys;

@@ -42,7 +42,7 @@ struct Used {
 
 /// What is left of an amount for a minute.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(crate) struct Bucket {
     left: f64,
     at: Instant,
 }
@@ -53,6 +53,10 @@ pub struct Permit {
     all: Arc<Limiter>,
     holders: Vec<(Scope, String)>,
     of: Concurrent,
+    /// Whether the place is still taken.
+    held: bool,
+    /// Whether it took a request out of the rates.
+    counted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +109,8 @@ impl Limiter {
             }
         }
         drop(all);
-        Ok(Permit { all: Arc::clone(self), holders, of: Concurrent::Streams })
+        let of = Concurrent::Streams;
+        Ok(Permit { all: Arc::clone(self), holders, of, held: true, counted: counts })
     }
 
     /// Takes a place for a session; none when there are too many.
@@ -127,7 +132,8 @@ impl Limiter {
             all.entry(holder.clone()).or_default().sessions += 1;
         }
         drop(all);
-        Some(Permit { all: Arc::clone(self), holders, of: Concurrent::Sessions })
+        let of = Concurrent::Sessions;
+        Some(Permit { all: Arc::clone(self), holders, of, held: true, counted: false })
     }
 }
 
@@ -143,10 +149,12 @@ impl Permit {
             Bucket::of(&mut used.tokens, rate, now).left -= tokens as f64;
         }
     }
-}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
+    /// Gives the place back before this is dropped: what was used under it may still be told.
+    pub fn release(&mut self) {
+        if !std::mem::take(&mut self.held) {
+            return;
+        }
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
         for holder in &self.holders {
             let Some(used) = all.get_mut(holder) else { continue };
@@ -156,11 +164,31 @@ impl Drop for Permit {
             }
         }
     }
+
+    /// Nothing was granted under it after all: the request counts in no rate.
+    pub fn undo(self) {
+        if !self.counted {
+            return;
+        }
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for holder in &self.holders {
+            // Never beyond full: the bucket is brought to its rate when it is looked at.
+            if let Some(bucket) = all.get_mut(holder).and_then(|used| used.requests.as_mut()) {
+                bucket.left += 1.0;
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.release();
+    }
 }
 
 impl Bucket {
     /// The bucket as it is now; one that is new, or whose rate grew, begins full.
-    fn of(slot: &mut Option<Self>, per_minute: u32, now: Instant) -> &mut Self {
+    pub(crate) fn of(slot: &mut Option<Self>, per_minute: u32, now: Instant) -> &mut Self {
         let full = f64::from(per_minute);
         let bucket = slot.get_or_insert(Self { left: full, at: now });
         let elapsed_s = now.saturating_duration_since(bucket.at).as_secs_f64();
@@ -169,7 +197,13 @@ impl Bucket {
         bucket
     }
 
-    fn needs(&self, amount: f64, per_minute: u32) -> Result<(), Refusal> {
+    /// One less in it.
+    pub(crate) fn take(&mut self) {
+        self.left -= 1.0;
+    }
+
+    /// Whether it has that much.
+    pub(crate) fn needs(&self, amount: f64, per_minute: u32) -> Result<(), Refusal> {
         if self.left >= amount {
             return Ok(());
         }
@@ -220,6 +254,20 @@ mod tests {
         assert!(all.request(&limits, &key, true, now).is_ok());
         assert!(all.request(&limits, &key, false, now).is_ok());
         assert!(all.request(&limits, &key, true, now).is_err());
+    }
+
+    #[test]
+    fn a_request_that_was_not_granted_does_not_count() {
+        let all = Arc::new(Limiter::default());
+        let one = Limits { requests_per_minute: Some(1), streams: Some(1), ..Limits::default() };
+        let limits = limits(Scope::Tenant, "t", one);
+        let ask = |attempt| all.request(&limits, &key("a", "t", ""), attempt == 1, Instant::now());
+        ask(1).unwrap().undo();
+        let retry = ask(2).unwrap();
+        retry.undo();
+        let taken = ask(1).unwrap();
+        drop(taken);
+        assert!(ask(1).is_err(), "a retry gave back what it had not taken");
     }
 
     #[test]

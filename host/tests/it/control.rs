@@ -139,6 +139,36 @@ async fn denials_have_their_codes_and_leave_no_grant() {
 }
 
 #[tokio::test]
+async fn a_place_is_free_for_the_question_that_follows_the_usage() {
+    let setup = Setup::new();
+    setup.host(&["limit", "set", "key", "laptop", "--streams", "1"]);
+    let (mut rig, mut control) = up(setup).await;
+    let (grant, session, _open) = granted(&mut rig, &mut control, 1).await;
+    assert_eq!(denied(&mut control, authorize(session, 2)).await, DenyCode::Rate);
+    let frames = [ToHost::Usage(usage(grant.grant)), ToHost::Authorize(authorize(session, 3))];
+    let bytes = frames.map(|frame| frame.encode().unwrap()).concat();
+    control.send_bytes(&bytes).await;
+    let answers = [control.next().await.unwrap(), control.next().await.unwrap()];
+    assert!(answers.contains(&ToEnclave::Ack(grant.grant)), "{answers:?}");
+    assert!(answers.iter().any(|frame| matches!(frame, ToEnclave::Grant(_))), "{answers:?}");
+    assert_eq!(denied(&mut control, authorize(session, 4)).await, DenyCode::Rate);
+}
+
+#[tokio::test]
+async fn what_a_budget_refuses_counts_in_no_rate() {
+    let setup = Setup::new();
+    setup.host(&["limit", "set", "key", "laptop", "--requests-per-minute", "2"]);
+    setup.host(&["budget", "set", "tenant", "acme", "--day", "0.03"]);
+    let (mut rig, mut control) = up(setup).await;
+    let (_grant, session, _open) = granted(&mut rig, &mut control, 1).await;
+    assert_eq!(denied(&mut control, authorize(session, 2)).await, DenyCode::Budget);
+    rig.setup.host(&["budget", "set", "tenant", "acme", "--day", "0.05"]);
+    control.send(ToHost::Authorize(authorize(session, 3))).await;
+    let answer = control.next().await;
+    assert!(matches!(answer, Some(ToEnclave::Grant(_))), "{answer:?}");
+}
+
+#[tokio::test]
 async fn client_custody_gets_no_credential() {
     let (mut rig, mut control) = up(Setup::new()).await;
     let (_tls, _inner, session) = rig.session().await;
