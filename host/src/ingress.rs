@@ -1,8 +1,8 @@
 //! Where clients come in (PROTOCOL.md, section 2): outer TLS 1.3, one CONNECT with a virtual key,
 //! then bytes are copied to an enclave of a release that the client accepts.
 //!
-//! Until a client has shown its key it costs at most one of [`UNKNOWN_CLIENTS`] places, one
-//! deadline and one head buffer.
+//! Until a client has shown its key it costs at most one place in the [`doorway`], of which an
+//! address has its share, one deadline and one head buffer.
 
 use std::{
     convert::Infallible,
@@ -13,13 +13,12 @@ use std::{
 
 use aegis_wire::session::Preface;
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout, timeout_at},
 };
@@ -36,13 +35,13 @@ use crate::{
 };
 
 mod answer;
+mod doorway;
 mod head;
 
 use answer::{Answer, Refused};
+use doorway::{Doorway, Place};
 use head::Asked;
 
-/// Clients in the handshake or head at one time; a further one is turned away at once.
-const UNKNOWN_CLIENTS: usize = 1024;
 /// Largest head of a CONNECT: the longest virtual key and release list fit many times.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Most header fields of a CONNECT.
@@ -56,27 +55,27 @@ pub(crate) fn serve(
     listener: TcpListener,
     tasks: &mut JoinSet<()>,
 ) -> AbortHandle {
-    let places = Arc::new(Semaphore::new(UNKNOWN_CLIENTS));
+    let door = Arc::new(Doorway::default());
     tasks.spawn(async move {
         loop {
-            let (tcp, _peer) = match listener.accept().await {
+            let (tcp, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error, "ingress").await;
                     continue;
                 }
             };
-            match Arc::clone(&places).try_acquire_owned() {
+            match door.enter(peer.ip()) {
                 Ok(place) => drop(tokio::spawn(client(Arc::clone(&host), tcp, place))),
-                Err(_) => tracing::warn!("a client was turned away: too many without a key"),
+                Err(reason) => tracing::warn!(%reason, "a client was turned away"),
             }
         }
     })
 }
 
-async fn client(host: Arc<Host>, tcp: TcpStream, place: OwnedSemaphorePermit) {
+async fn client(host: Arc<Host>, tcp: TcpStream, place: Place) {
     let deadline = Instant::now() + host.handshake;
-    let tunnel = timeout_at(deadline, knock(&host, tcp)).await;
+    let tunnel = timeout_at(deadline, knock(&host, tcp, &place)).await;
     drop(place);
     match tunnel {
         Ok(Ok(Some(tunnel))) => tunnel.carry(&host).await,
@@ -110,14 +109,18 @@ struct Tunnel {
 }
 
 /// Handshake and head; none when the client was answered and is done.
-async fn knock(host: &Arc<Host>, tcp: TcpStream) -> Result<Option<Tunnel>, NoTunnel> {
+async fn knock(
+    host: &Arc<Host>,
+    tcp: TcpStream,
+    place: &Place,
+) -> Result<Option<Tunnel>, NoTunnel> {
     tcp.set_nodelay(true).map_err(NoTunnel::Tls)?;
     let acceptor = TlsAcceptor::from(Arc::clone(&host.tls));
     let tls = acceptor.accept(tcp).await.map_err(NoTunnel::Tls)?;
     let answered = Mutex::new(None);
     let slot = &answered;
     let service = service_fn(move |request| async move {
-        Ok::<_, Infallible>(respond(host, request, slot).await)
+        Ok::<_, Infallible>(respond(host, place, request, slot).await)
     });
     http1::Builder::new()
         .max_buf_size(HEAD_BYTES)
@@ -145,11 +148,19 @@ async fn knock(host: &Arc<Host>, tcp: TcpStream) -> Result<Option<Tunnel>, NoTun
 /// Answers the one request of a connection, and leaves in `slot` what comes after the answer.
 async fn respond(
     host: &Arc<Host>,
+    place: &Place,
     mut request: Request<Incoming>,
     slot: &Mutex<Option<Answered>>,
 ) -> Answer {
     let directory = host.directory();
-    let opened = match head::read(&request, &directory.keys, crate::now_ms()) {
+    let read = match place.wait_s(Instant::now()) {
+        Some(wait_s) if request.method() == Method::CONNECT => Err(Refused::WrongKeys(wait_s)),
+        _ => head::read(&request, &directory.keys, crate::now_ms()),
+    };
+    if read == Err(Refused::UnknownKey) {
+        place.wrong_key(Instant::now());
+    }
+    let opened = match read {
         Ok(Asked::Livez) => return answer::alive(),
         Ok(Asked::Releases) => return answer::releases(host.releases.clone()).await,
         Ok(Asked::Tunnel { key, releases }) => open(host, key, &releases).await,

@@ -8,6 +8,7 @@ use aegis_host::{
     events::Events,
 };
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
@@ -82,7 +83,17 @@ fn not_startable(error: StartError) -> Failure {
     Failure(if error.is_refusal() { 1 } else { 3 }, error.to_string())
 }
 
+/// A session with a request under way costs four descriptors, and soft limits are for programs that use
+/// few: what the hard one allows is the operator's word.
+fn raise_descriptors() {
+    let Rlimit { current: _, maximum } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 fn run(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
+    raise_descriptors();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

@@ -17,6 +17,8 @@ pub(super) type Answer = Response<Full<Bytes>>;
 pub(super) enum Refused {
     BadRequest(&'static str),
     UnknownKey,
+    /// Seconds to wait.
+    WrongKeys(u32),
     TooManySessions,
     NoRelease,
     NoEnclave,
@@ -77,6 +79,7 @@ impl Refused {
         match self {
             Self::BadRequest(_) => "bad_request",
             Self::UnknownKey => "unknown_key",
+            Self::WrongKeys(_) => "too_many_wrong_keys",
             Self::TooManySessions => "too_many_sessions",
             Self::NoRelease => "no_release",
             Self::NoEnclave => "no_enclave",
@@ -87,7 +90,7 @@ impl Refused {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UnknownKey => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-            Self::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+            Self::WrongKeys(_) | Self::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
             Self::NoRelease => StatusCode::PRECONDITION_FAILED,
             Self::NoEnclave => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -98,6 +101,9 @@ impl Refused {
             Self::BadRequest(reason) => reason,
             Self::UnknownKey => {
                 "no such virtual key, or it is revoked; ask the router's operator for one"
+            }
+            Self::WrongKeys(_) => {
+                "too many wrong virtual keys came from your address; wait a little, then use a right one"
             }
             Self::TooManySessions => {
                 "your key, team or tenant has as many sessions as it may; close some or ask the operator"
@@ -123,6 +129,9 @@ impl Refused {
         match self {
             Self::NoEnclave | Self::TooManySessions => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::WrongKeys(wait_s) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
             }
             Self::UnknownKey => {
                 let scheme = HeaderValue::from_static("Bearer");

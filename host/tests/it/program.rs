@@ -198,6 +198,22 @@ async fn a_grant_that_is_not_on_the_books_is_not_given() {
 }
 
 #[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let setup = Setup::new();
+    let mut command = Command::new("sh");
+    let script = "ulimit -Sn 256; exec \"$0\" run --exit-with-stdin --config \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_aegis-host")]).arg(setup.config());
+    let program = Program::of(piped(command)).await;
+    let limits = format!("/proc/{}/limits", program.child.id().unwrap());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let mut words = line.split_whitespace();
+    let (soft, hard) = (words.next().unwrap(), words.next().unwrap());
+    assert!(soft == hard && soft != "256", "{line}");
+    assert!(program.end().await.0.success());
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_what_runs_and_grants_nothing_more() {
     let setup = Setup::new();
     let mut program = Program::start(&setup).await;

@@ -1,10 +1,11 @@
 //! The outer tunnel: who gets through, what is told to the others, what is carried.
 
 use rustls::{HandshakeKind, ProtocolVersion};
+use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::rig::{KEY, Rig, Setup, carries, connect_head, read_head, soon};
@@ -159,6 +160,57 @@ async fn many_fields_are_refused() {
     let head = connect_head(KEY, "7").replace("Aegis-", &format!("{filler}Aegis-"));
     let (_tls, answer) = rig.ask(&head).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+/// A client from another address of this machine.
+async fn from_elsewhere(rig: &Rig, head: &str) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let tcp = socket.connect(rig.address).await.unwrap();
+    let name = ServerName::try_from("router.test").unwrap();
+    let mut tls = soon(rig.setup.tls_client().connect(name, tcp)).await.unwrap();
+    tls.write_all(head.as_bytes()).await.unwrap();
+    read_head(&mut tls).await
+}
+
+const LIVEZ: &str = "GET /livez HTTP/1.1\r\nHost: router.test\r\n\r\n";
+
+#[tokio::test]
+async fn silent_clients_of_one_address_do_not_shut_out_others() {
+    let mut setup = Setup::new();
+    setup.head = "handshake_ms = 600000".into();
+    let rig = setup.start().await;
+    let mut silent = Vec::new();
+    for _ in 0..128 {
+        silent.push(TcpStream::connect(rig.address).await.unwrap());
+    }
+    // Closed at once, or reset with what it had sent unread.
+    assert!(says_and_waits(&rig, b"").await.is_empty());
+    let answer = from_elsewhere(&rig, LIVEZ).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn wrong_keys_of_one_address_run_out_and_no_other_pays_for_it() {
+    let (rig, _control) = rig_up().await;
+    let wrong = connect_head("aegis-vk-test-nobody", "7");
+    let mut answers = Vec::new();
+    // They come back with time, so that a slow machine needs some more.
+    for _ in 0..300 {
+        let (_, answer) = rig.ask(&wrong).await;
+        let is_last = answer.starts_with("HTTP/1.1 429 ");
+        answers.push(answer);
+        if is_last {
+            break;
+        }
+    }
+    let last = answers.pop().unwrap();
+    assert!(last.contains("aegis-error: too_many_wrong_keys\r\nretry-after: 1\r\n"), "{last}");
+    assert!(answers.len() >= 60 && answers.iter().all(|a| a.starts_with("HTTP/1.1 407 ")));
+    let (_, alive) = rig.ask(LIVEZ).await;
+    assert!(alive.starts_with("HTTP/1.1 200 "), "{alive}");
+    let other = from_elsewhere(&rig, &connect_head(KEY, "7")).await;
+    assert!(other.starts_with("HTTP/1.1 200 "), "{other}");
 }
 
 /// Connects, sends that and nothing more, and reads to the end.
