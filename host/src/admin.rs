@@ -137,6 +137,55 @@ fn now_ms() -> i64 {
     i64::try_from(crate::now_ms()).unwrap_or(i64::MAX)
 }
 
+/// What a command says of one restriction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<T> {
+    /// `none`: there is none from now on.
+    Lift,
+    /// It is this from now on.
+    To(T),
+}
+
+impl<T> Change<T> {
+    /// Reads `none`, or what `read` makes of the text.
+    fn read(text: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Lift),
+            text => read(text).map(Self::To).map_err(|error| format!("{error}, or none")),
+        }
+    }
+
+    /// What the column is to hold.
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Lift => None,
+            Self::To(value) => Some(value),
+        }
+    }
+}
+
+/// What is given, of all columns.
+fn changes(columns: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Changes {
+    let given = columns.into_iter().filter_map(|(column, value)| Some((column, value?)));
+    let (columns, values) = given.unzip();
+    Changes { columns, values }
+}
+
+/// The columns that a command changes, with what they are to hold.
+#[derive(Debug)]
+struct Changes {
+    columns: Vec<&'static str>,
+    values: Vec<Value>,
+}
+
+impl Changes {
+    /// `column = $n, ...` with places from 1 on.
+    fn text(&self) -> String {
+        let one = |(at, column): (usize, &&str)| format!("{column} = ${}", at + 1);
+        self.columns.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// `YYYY-MM-DD` as the first millisecond of that day, UTC.
 fn day(text: &str) -> Result<i64, String> {
     let date = crate::money::date(text).ok_or("write a day like 2026-12-31")?;

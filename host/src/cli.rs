@@ -9,7 +9,7 @@ use aegis_host::{
         price::PriceCommand, tenant::TeamCommand, tenant::TenantCommand,
     },
     config::{BooksConfig, EXAMPLE},
-    store::{Address, Store},
+    store::Store,
 };
 use clap::{Args, Parser, Subcommand};
 
@@ -85,7 +85,7 @@ pub(crate) enum Command {
     Restore {
         #[command(flatten)]
         config: ConfigFile,
-        /// The backup.
+        /// The backup; it is only read.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
@@ -206,14 +206,7 @@ async fn backup(config: &Path, to: &Path) -> Result<(), AdminError> {
 
 async fn restore(config: &Path, from: &Path) -> Result<(), AdminError> {
     let admin = Admin::open(config).await?;
-    if !from.exists() {
-        let source = std::io::ErrorKind::NotFound.into();
-        let path = from.to_owned();
-        return Err(aegis_host::store::StoreError::File { path, source }.into());
-    }
-    let backup = Store::open(&Address::sqlite(from)).await?;
-    let rows = admin.store.restore(&backup).await?;
-    backup.close().await?;
+    let rows = admin.store.restore(from).await?;
     admin.store.close().await?;
     println!("{rows} rows from {}", from.display());
     Ok(())

@@ -103,9 +103,8 @@ impl Config {
             enclave,
             dial,
         } = file;
-        let name = name.unwrap_or_else(|| "host".into());
-        check::named("name", &name)?;
         let mut books = BooksConfig::check(store, table.as_deref(), folder)?;
+        let name = check::host_name(name, &books.address)?;
         check::dials(dial, &mut books.providers)?;
         let secrets = [Some(folder.join(&tls.key)), books.master.file().map(Path::to_owned)];
         let database = books.address.path().map(Path::to_owned);

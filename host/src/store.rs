@@ -29,8 +29,10 @@ pub use address::Address;
 pub use copy::CopyError;
 
 /// Version, name and text of each step, oldest first. A step that was released never changes.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "books", include_str!("store/migrations/0001_books.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "books", include_str!("store/migrations/0001_books.sql")),
+    (2, "sums", include_str!("store/migrations/0002_sums.sql")),
+];
 
 /// What this program writes and reads.
 const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -45,6 +47,12 @@ pub enum StoreError {
     /// The text of the configuration names none.
     #[error("store `{0}` is no address; write sqlite:FILE or postgres://USER@HOST/DATABASE")]
     Address(String),
+    /// A character that ends the part of an address where passwords stand is in it as it is.
+    #[error(
+        "the store's address has `/`, `?` or `#` before its last `@`; write them in the password as \
+         %2F, %3F, %23"
+    )]
+    Password,
     /// The file's folder is missing or takes no files.
     #[error("store {}: its folder takes no file: {source}; make the folder or name another", path.display())]
     Folder {
@@ -118,9 +126,8 @@ impl StoreError {
         match self {
             Self::Foreign(_) | Self::Newer { .. } | Self::Older { .. } => true,
             Self::Migrate { .. } | Self::Row { .. } => true,
-            Self::Address(_) | Self::Folder { .. } | Self::File { .. } | Self::Database { .. } => {
-                false
-            }
+            Self::Address(_) | Self::Password => false,
+            Self::Folder { .. } | Self::File { .. } | Self::Database { .. } => false,
         }
     }
 }
@@ -137,6 +144,7 @@ pub struct Store {
     pool: AnyPool,
     kind: Kind,
     shown: String,
+    is_copy: bool,
 }
 
 /// A transaction on either database.
@@ -167,6 +175,20 @@ impl Store {
         Ok(Some(store))
     }
 
+    /// Opens a backup, which is only read: nothing is made, nothing is changed.
+    pub async fn open_copy(path: &Path) -> Result<Self, StoreError> {
+        let (address, file) = (Address::copy(path), path.to_owned());
+        let found = std::fs::metadata(path);
+        let found = found.map_err(|source| StoreError::File { path: file, source })?;
+        if !found.is_file() || found.len() == 0 {
+            return Err(StoreError::Foreign(address.shown));
+        }
+        let store = Self::connect(&address).await?;
+        let found = store.version().await?;
+        store.fits(found.ok_or_else(|| StoreError::Foreign(address.shown.clone()))?)?;
+        Ok(store)
+    }
+
     /// Brings the schema up to this program's version; gives the version before and after.
     pub async fn migrate(address: &Address) -> Result<(i64, i64), StoreError> {
         let store = Self::connect(address).await?;
@@ -181,15 +203,18 @@ impl Store {
     async fn connect(address: &Address) -> Result<Self, StoreError> {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
-        if let Some(path) = &address.path {
+        let prepare = match address.is_copy {
+            true => "PRAGMA query_only = ON",
+            false => address.kind.prepare(),
+        };
+        if let Some(path) = address.path.as_ref().filter(|_| !address.is_copy) {
             make_private(path)?;
         }
-        let kind = address.kind;
         let options = AnyPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| {
-                Box::pin(async move { connection.execute(kind.prepare()).await.map(|_| ()) })
+                Box::pin(async move { connection.execute(prepare).await.map(|_| ()) })
             });
         let failed = |source: sqlx::Error| match is_foreign(&source) {
             true => StoreError::Foreign(address.shown.clone()),
@@ -201,7 +226,7 @@ impl Store {
         // One by itself first: a pool would try for a while and then say only that it did.
         let probe = async {
             let mut first = AnyConnection::connect_with(&target).await?;
-            first.execute(kind.prepare()).await?;
+            first.execute(prepare).await?;
             first.close().await
         };
         match tokio::time::timeout(PATIENCE, probe).await {
@@ -209,7 +234,12 @@ impl Store {
             Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
         }
         let pool = options.connect_lazy_with(target);
-        Ok(Self { pool, kind, shown: address.shown.clone() })
+        Ok(Self {
+            pool,
+            kind: address.kind,
+            shown: address.shown.clone(),
+            is_copy: address.is_copy,
+        })
     }
 
     /// Version of the schema, none in an empty database.
@@ -251,7 +281,15 @@ impl Store {
         let migrations = MIGRATIONS.map(step).to_vec();
         let migrator = Migrator { migrations: migrations.into(), ..Migrator::DEFAULT };
         let failed = |source| StoreError::Migrate { store: self.shown.clone(), source };
-        migrator.run(&self.pool).await.map_err(failed)
+        let mut connection = self.pool.acquire().await.map_err(|error| self.failed(error))?;
+        if self.kind == Kind::Postgres {
+            // A new index on a large ledger takes longer than any statement of a host may.
+            let done = connection.execute("SET statement_timeout = 0").await;
+            done.map_err(|error| self.failed(error))?;
+        }
+        migrator.run(&mut connection).await.map_err(failed)?;
+        // Nobody else gets a connection without that limit.
+        connection.close().await.map_err(|error| self.failed(error))
     }
 
     async fn number(&self, text: &str) -> Result<i64, StoreError> {
@@ -262,7 +300,7 @@ impl Store {
     /// Ends all connections. SQLite's file then holds everything: its log may be taken off later, when
     /// the threads of its connections have ended.
     pub async fn close(self) -> Result<(), StoreError> {
-        if self.kind == Kind::Sqlite {
+        if self.kind == Kind::Sqlite && !self.is_copy {
             let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await;
             done.map_err(|error| self.failed(error))?;
         }

@@ -96,13 +96,32 @@ async fn set(
     amounts: [(Period, Option<Micro>); 2],
 ) -> Result<(), AdminError> {
     let store = &admin.store;
+    let given = || amounts.iter().filter_map(|(period, amount)| Some((*period, (*amount)?.0)));
+    let text = "SELECT period FROM budgets WHERE scope = $1 AND name = $2";
+    let mut there = Vec::new();
+    for row in admin.rows(text, [of.scope.word().into(), of.name.as_str().into()]).await? {
+        there.push(admin.get::<String>(&row, "period")?);
+    }
+    let is_there = |period: Period| there.iter().any(|word| word == period.word());
     let mut write = store.begin().await?;
-    // No host adds a row between the sum and the budget that starts from it.
-    if let Some(lock) = store.ledger_lock(true) {
+    // No host adds a row between the sum and the budget that starts from it. Taken before any
+    // budget, as hosts do.
+    if let Some(lock) = store.ledger_lock(true).filter(|_| given().any(|(p, _)| !is_there(p))) {
         admin.run(&mut write, lock, []).await?;
     }
-    for (period, amount) in amounts {
-        let Some(Micro(amount)) = amount else { continue };
+    for (period, amount) in given() {
+        // One that is there knows what is used of it.
+        let text = "UPDATE budgets SET amount = $1 WHERE scope = $2 AND name = $3 AND period = $4";
+        let names = [of.scope.word().into(), of.name.as_str().into(), period.word().into()];
+        let values = [amount.into()].into_iter().chain(names);
+        if is_there(period) {
+            if admin.run(&mut write, text, values).await? == 0 {
+                // Lifted since it was looked for, and without the lock there is no sum.
+                let whose = format!("budget of {} {}", of.scope.word(), of.name);
+                return Err(AdminError::Unknown(whose));
+            }
+            continue;
+        }
         let (period_start, _) = period.around(now_ms());
         let (settled, reserved) =
             used_since(store, &mut write, of.scope, &of.name, period_start).await?;

@@ -4,11 +4,13 @@ use aegis_wire::session::VIRTUAL_KEY_PREFIX;
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::{Admin, AdminError, day, name, now_ms, shown_day, table, tenant::Named};
+use super::{
+    Admin, AdminError, Change, Changes, changes, day, name, now_ms, shown_day, table, tenant::Named,
+};
 use crate::{
     config::{ConfigError, check},
     keys::KeyId,
-    money::Micro,
+    money::{Micro, NoAmount},
     store::{Value, Write},
     vault,
 };
@@ -36,17 +38,18 @@ pub enum KeyCommand {
         /// `printf %s "$KEY" | sha256sum` for a key that begins with `aegis-vk-`.
         #[arg(long, value_name = "HEX")]
         sha256: Option<String>,
-        /// Do nothing when it is there already.
+        /// Do nothing when that tenant and team have it already; its secret was printed when it
+        /// was made. Refused when it is revoked, another one's, or has another SHA-256.
         #[arg(long)]
         exists_ok: bool,
     },
-    /// Replace what a key may do by what is given here; what is not given is not restricted.
+    /// Change what a key may do; what is not given stays as it is.
     Set {
         /// Its name.
         name: String,
-        /// What it may do.
+        /// What it may do from now on.
         #[command(flatten)]
-        terms: Terms,
+        terms: NewTerms,
     },
     /// Make a second secret for a key and print it, this once; the one before ends soon.
     Rotate {
@@ -82,6 +85,29 @@ pub struct Terms {
     reserve: Option<Micro>,
 }
 
+/// What a key may do from now on.
+#[derive(Debug, Args)]
+pub struct NewTerms {
+    /// A provider that it may use; may be repeated. These take the place of all before; `any` lifts
+    /// the restriction.
+    #[arg(long = "provider", value_name = "NAME")]
+    providers: Vec<String>,
+    /// A class of endpoints that it may use; may be repeated. These take the place of all before;
+    /// `any` is every class that leaves nothing behind in the account.
+    #[arg(long = "class", value_name = "WORD")]
+    classes: Vec<String>,
+    /// The first day on which it is not valid any more, UTC, or `none`.
+    #[arg(long, value_name = "DAY", value_parser = |text: &str| Change::read(text, day))]
+    expires: Option<Change<i64>>,
+    /// Amount reserved for each of its requests, or `none`: what they cost lately.
+    #[arg(long, value_name = "AMOUNT", value_parser = |text: &str| Change::read(text, amount))]
+    reserve: Option<Change<Micro>>,
+}
+
+fn amount(text: &str) -> Result<Micro, String> {
+    text.parse().map_err(|error: NoAmount| error.to_string())
+}
+
 impl KeyCommand {
     /// Does it.
     pub async fn run(self, admin: &Admin) -> Result<(), AdminError> {
@@ -92,7 +118,10 @@ impl KeyCommand {
                 let there = create(admin, &name, &tenant, &team, &terms, &made).await?;
                 match there {
                     true => made.show(),
-                    false if exists_ok => {}
+                    false if exists_ok => {
+                        same(admin, &name, [&tenant, &team], &made).await?;
+                        eprintln!("key {name} is there already; `key rotate` prints a new secret");
+                    }
                     false => return Err(AdminError::Exists(format!("key {name}"))),
                 }
                 Ok(())
@@ -152,23 +181,70 @@ impl Admin {
     }
 }
 
+/// Words with commas between them, each known.
+fn words(
+    admin: &Admin,
+    providers: &[String],
+    classes: &[String],
+) -> Result<[Option<String>; 2], AdminError> {
+    for provider in providers {
+        check::index_of("--provider", provider, &admin.config.providers)?;
+    }
+    for class in classes {
+        check::class("--class", class)?;
+    }
+    Ok([providers, classes].map(|words| (!words.is_empty()).then(|| words.join(","))))
+}
+
 impl Terms {
     /// The columns: providers, classes, reserve, expires.
     fn values(&self, admin: &Admin) -> Result<[Value; 4], AdminError> {
-        for provider in &self.providers {
-            check::index_of("--provider", provider, &admin.config.providers)?;
-        }
-        for class in &self.classes {
-            check::class("--class", class)?;
-        }
-        let words = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
+        let [providers, classes] = words(admin, &self.providers, &self.classes)?;
         let reserve = self.reserve.map(|amount| amount.0);
-        Ok([
-            words(&self.providers).into(),
-            words(&self.classes).into(),
-            reserve.into(),
-            self.expires.into(),
-        ])
+        Ok([providers.into(), classes.into(), reserve.into(), self.expires.into()])
+    }
+}
+
+impl NewTerms {
+    fn changes(&self, admin: &Admin) -> Result<Changes, AdminError> {
+        // `any` stands alone: beside a name it would be a mistake, and is no name itself.
+        let listed = |words: &[String]| if words == ["any"] { Vec::new() } else { words.to_vec() };
+        let (providers, classes) = (listed(&self.providers), listed(&self.classes));
+        let [of_providers, of_classes] = words(admin, &providers, &classes)?;
+        let reserve = self.reserve.map(|new| new.value().map(|amount| amount.0));
+        Ok(changes([
+            ("providers", (!self.providers.is_empty()).then(|| of_providers.into())),
+            ("classes", (!self.classes.is_empty()).then(|| of_classes.into())),
+            ("reserve", reserve.map(Value::from)),
+            ("expires_ms", self.expires.map(|new| new.value().into())),
+        ]))
+    }
+}
+
+/// Whether the key that is there is the one that was asked for.
+async fn same(
+    admin: &Admin,
+    key: &str,
+    [tenant, team]: [&str; 2],
+    made: &Made,
+) -> Result<(), AdminError> {
+    admin.key(key).await?;
+    let text = "SELECT tenant, team FROM virtual_keys WHERE name = $1";
+    for row in admin.rows(text, [key.into()]).await? {
+        let of: (String, String) = (admin.get(&row, "tenant")?, admin.get(&row, "team")?);
+        if (of.0.as_str(), of.1.as_str()) != (tenant, team) {
+            return Err(AdminError::Exists(format!("key {key} of another tenant or team")));
+        }
+    }
+    if made.secret.is_some() {
+        return Ok(());
+    }
+    let text = "SELECT digest FROM key_secrets WHERE key_name = $1 AND digest = $2 \
+                AND (expires_ms IS NULL OR expires_ms > $3)";
+    let values = [key.into(), made.digest.as_str().into(), now_ms().into()];
+    match admin.rows(text, values).await?.is_empty() {
+        true => Err(AdminError::Exists(format!("key {key} with another SHA-256"))),
+        false => Ok(()),
     }
 }
 
@@ -219,13 +295,17 @@ async fn add_secret(
     }
 }
 
-async fn set(admin: &Admin, key: &str, terms: &Terms) -> Result<(), AdminError> {
+async fn set(admin: &Admin, key: &str, terms: &NewTerms) -> Result<(), AdminError> {
     admin.key(key).await?;
-    let text = "UPDATE virtual_keys SET providers = $1, classes = $2, reserve = $3, \
-                expires_ms = $4 WHERE name = $5";
-    let values = terms.values(admin)?.into_iter().chain([key.into()]);
+    let changes = terms.changes(admin)?;
+    if changes.values.is_empty() {
+        return Err(AdminError::Usage("give --provider, --class, --expires or --reserve"));
+    }
+    let (columns, place) = (changes.text(), changes.values.len() + 1);
+    let text = format!("UPDATE virtual_keys SET {columns} WHERE name = ${place}");
+    let values = changes.values.into_iter().chain([key.into()]);
     let mut write = admin.store.begin().await?;
-    admin.run(&mut write, text, values).await?;
+    admin.run(&mut write, &text, values).await?;
     admin.commit(write).await
 }
 

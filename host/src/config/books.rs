@@ -8,7 +8,11 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{ConfigError, check, error, file};
-use crate::{providers::Providers, store::Address, vault::Vault};
+use crate::{
+    providers::Providers,
+    store::{Address, StoreError},
+    vault::Vault,
+};
 
 /// Where the books are and what opens their credentials.
 #[derive(Debug)]
@@ -59,9 +63,18 @@ impl BooksConfig {
                 return Err(ConfigError::entry("[store]", reason, "keep one of them"));
             }
         };
-        let address = Address::parse(&url, folder).map_err(|_| {
-            let reason = "it is neither sqlite:FILE nor postgres://USER@HOST/DATABASE";
-            ConfigError::entry("[store] url", reason, "write one of these forms")
+        let address = Address::parse(&url, folder).map_err(|error| {
+            let (reason, next) = match error {
+                StoreError::Password => (
+                    "it has `/`, `?` or `#` before its last `@`",
+                    "write them in the password as %2F, %3F, %23",
+                ),
+                _ => (
+                    "it is neither sqlite:FILE nor postgres://USER@HOST/DATABASE",
+                    "write one of these forms",
+                ),
+            };
+            ConfigError::entry("[store] url", reason, next)
         })?;
         let master = match (master_key_file, master_key_env, master_key_command) {
             (None, None, None) => MasterKey::None,

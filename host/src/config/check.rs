@@ -16,7 +16,23 @@ use crate::{
     money::Micro,
     providers::{PRODUCTION_TABLE, Providers},
     secret::Secret,
+    store::Address,
 };
+
+/// What the ledger calls this host. Where others can use the same books it must be given: a host
+/// gives up the open grants of its name, and two of one name would give up each other's.
+pub(super) fn host_name(name: Option<String>, address: &Address) -> Result<String, ConfigError> {
+    let missing = || {
+        let reason = "it is missing, and other hosts can use the same PostgreSQL store";
+        ConfigError::entry("name", reason, "give each host a name of its own")
+    };
+    let name = match address.is_shared() {
+        true => name.ok_or_else(missing)?,
+        false => name.unwrap_or_else(|| "host".into()),
+    };
+    named("name", &name)?;
+    Ok(name)
+}
 
 pub(super) fn providers(table: Option<&Path>, folder: &Path) -> Result<Providers, ConfigError> {
     let text = match table {

@@ -17,6 +17,8 @@ pub struct Address {
     /// For messages: no password.
     pub(super) shown: String,
     pub(super) path: Option<PathBuf>,
+    /// A backup, which is only read.
+    pub(super) is_copy: bool,
 }
 
 impl std::fmt::Debug for Address {
@@ -37,20 +39,33 @@ impl Address {
             let begins = text.chars().take_while(|c| *c != ':').take(24).collect();
             return Err(StoreError::Address(begins));
         };
-        // The last at-sign before the path: a password may contain others.
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let host = rest[..end].rsplit('@').next().unwrap_or_default();
-        let path = rest[end..].split('?').next().unwrap_or_default();
+        // First of all, so that no reading of the rest can show a password: what stands before the
+        // last at-sign is hidden, whatever it is.
+        let (user, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
+        if user.contains(['/', '?', '#']) {
+            return Err(StoreError::Password);
+        }
+        let shown = rest.split(['?', '#']).next().unwrap_or_default();
         Ok(Self {
             kind: Kind::Postgres,
             url: Zeroizing::new(text.to_owned()),
-            shown: format!("postgres://{host}{path}"),
+            shown: format!("postgres://{shown}"),
             path: None,
+            is_copy: false,
         })
     }
 
     /// That file.
     pub fn sqlite(path: &Path) -> Self {
+        Self::file(path, false)
+    }
+
+    /// That backup. Nobody writes to it, so nothing beside it is looked at or made.
+    pub(super) fn copy(path: &Path) -> Self {
+        Self::file(path, true)
+    }
+
+    fn file(path: &Path, is_copy: bool) -> Self {
         let path = std::path::absolute(path).unwrap_or(path.to_owned());
         let mut url = "sqlite://".to_owned();
         for byte in path.as_os_str().as_bytes() {
@@ -61,9 +76,14 @@ impl Address {
                 _ => url += &format!("%{byte:02X}"),
             }
         }
-        url += "?mode=rw";
+        url += if is_copy { "?mode=ro&immutable=true" } else { "?mode=rw" };
         let (shown, url) = (path.display().to_string(), Zeroizing::new(url));
-        Self { kind: Kind::Sqlite, url, shown, path: Some(path) }
+        Self { kind: Kind::Sqlite, url, shown, path: Some(path), is_copy }
+    }
+
+    /// Whether other hosts can use it too.
+    pub fn is_shared(&self) -> bool {
+        self.kind == Kind::Postgres
     }
 
     /// The file, if it is one.

@@ -40,6 +40,16 @@ pub enum CopyError {
     /// One of the two databases.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The file to restore from is a store: some of what it holds is in the log beside it.
+    #[error(
+        "{}: its changes lie in a log beside it, so it is a store and no backup; name a file that \
+         `aegis-host backup` made",
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The target is there already.
     #[error("{}: there is something already; name a new file", path.display())]
     Exists {
@@ -82,13 +92,21 @@ impl Store {
     }
 
     /// Fills this empty store with everything of a backup; gives the number of rows.
-    pub async fn restore(&self, from: &Store) -> Result<u64, CopyError> {
+    pub async fn restore(&self, from: &Path) -> Result<u64, CopyError> {
+        let mut log = from.as_os_str().to_owned();
+        log.push("-wal");
+        if fs::metadata(PathBuf::from(log)).is_ok_and(|log| log.len() > 0) {
+            return Err(CopyError::InUse { path: from.into() });
+        }
+        let from = Self::open_copy(from).await?;
         for table in ["tenants", "accounts", "ledger", "prices"] {
             if self.number(&format!("SELECT COUNT(*) FROM {table}")).await? > 0 {
                 return Err(CopyError::NotEmpty(self.shown.clone()));
             }
         }
-        from.copy_to(self).await
+        let rows = from.copy_to(self).await?;
+        from.close().await?;
+        Ok(rows)
     }
 
     async fn copy_to(&self, to: &Store) -> Result<u64, CopyError> {

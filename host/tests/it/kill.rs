@@ -159,7 +159,7 @@ fn report(grant: u64, cost: u32) -> ToHost {
 }
 
 async fn survives(mut setup: Setup) {
-    setup.head = "[reserve]\ngenerate = \"0.000123\"\n".into();
+    setup.head = "name = \"host\"\n[reserve]\ngenerate = \"0.000123\"\n".into();
     for line in entries().iter().map(String::as_str).chain([
         "price set * --from 2026-01-01 input=1 output=1",
         "budget set tenant acme --month 1000000",

@@ -54,6 +54,7 @@ async fn pairs_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pairs_on_postgresql() {
     let mut setup = Setup::bare();
+    setup.head = "name = \"host\"".into();
     setup.store = postgres::database().await;
     for line in entries() {
         setup.host(&line.split(' ').collect::<Vec<_>>());

@@ -58,10 +58,12 @@ async fn moves(from: Base, to: Base) {
     filled(&from, 101).await;
     let path = from.path("backup.db");
     let rows = from.store.backup(&path).await.unwrap();
-    let copy = Store::open(&Address::sqlite(&path)).await.unwrap();
-    assert_eq!(to.store.restore(&copy).await.unwrap(), rows);
+    let beside = || std::fs::read_dir(from.folder.path()).unwrap().count();
+    let (content, files) = (std::fs::read(&path).unwrap(), beside());
+    assert_eq!(to.store.restore(&path).await.unwrap(), rows);
+    assert!(std::fs::read(&path).unwrap() == content && beside() == files, "it was changed");
     assert_eq!(adds_up(&to.store).await, (101, true));
-    let twice = to.store.restore(&copy).await.unwrap_err();
+    let twice = to.store.restore(&path).await.unwrap_err();
     assert!(matches!(twice, CopyError::NotEmpty(_)), "{twice}");
     let highest = to.number("SELECT MAX(grant_id) FROM ledger").await as u64;
     let books = to.books("one").await;
@@ -72,7 +74,24 @@ async fn moves(from: Base, to: Base) {
     assert_eq!(adds_up(&to.store).await, (102, true));
 }
 
-crate::on_both! { a_backup_is_one_moment_of_a_store_in_use }
+async fn what_is_no_backup_is_refused_and_left_alone(base: Base) {
+    let empty = base.path("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    let refused = base.store.restore(&empty).await.unwrap_err().to_string();
+    assert!(refused.contains("empty.db: this is no database of aegis-host"), "{refused}");
+    assert_eq!(std::fs::metadata(&empty).unwrap().len(), 0);
+    let missing = base.store.restore(&base.path("missing.db")).await.unwrap_err().to_string();
+    assert!(missing.contains("missing.db") && !base.path("missing.db").exists(), "{missing}");
+    let other = Base::sqlite().await;
+    filled(&other, 3).await;
+    let refused = base.store.restore(&other.path("aegis.db")).await.unwrap_err();
+    assert!(matches!(refused, CopyError::InUse { .. }), "{refused}");
+}
+
+crate::on_both! {
+    what_is_no_backup_is_refused_and_left_alone
+    a_backup_is_one_moment_of_a_store_in_use
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn books_move_to_postgresql() {

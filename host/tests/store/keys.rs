@@ -6,6 +6,7 @@ use aegis_host::{
     directory::{Directory, DirectoryError},
     vault::VaultError,
 };
+use aegis_wire::control::Class;
 use sqlx::Row;
 
 use crate::base::{Base, providers};
@@ -33,17 +34,68 @@ async fn keys_are_found_by_their_secret_and_end(base: Base) {
     assert_eq!(key.providers, Some(vec![providers().index_of("gemini").unwrap()]));
     assert_eq!(key.reserve.map(|amount| amount.0), Some(500_000));
     assert!(base.run("key create laptop --tenant acme").await.is_err(), "the name is taken");
-    base.run("key create laptop --tenant acme --exists-ok").await.unwrap();
+    base.run("key create laptop --tenant acme --team red --exists-ok").await.unwrap();
     base.run("key set laptop --expires 2026-02-01").await.unwrap();
     let directory = base.directory().await;
     let end = 1_769_904_000_000;
-    assert!(directory.keys.find(SECRET, end - 1).is_some());
+    let id = directory.keys.find(SECRET, end - 1).unwrap();
+    let key = directory.keys.holder(id, 0).unwrap();
+    assert_eq!(key.providers.as_ref().map(Vec::len), Some(1), "what is not named stays");
+    assert_eq!(key.classes.as_deref(), Some(&[Class::Count][..]));
+    assert_eq!(key.reserve.map(|amount| amount.0), Some(500_000));
     assert!(directory.keys.find(SECRET, end).is_none());
     let before = base.store.revision().await.unwrap();
     base.run("key revoke laptop").await.unwrap();
     assert!(base.store.revision().await.unwrap() > before, "hosts are told");
     assert!(base.directory().await.keys.find(SECRET, 0).is_none());
     assert!(base.run("key set laptop").await.unwrap_err().contains("was revoked"));
+}
+
+async fn restrictions_are_lifted_by_name_alone(base: Base) {
+    with_key(&base, " --provider gemini --class count --reserve 0.5 --expires 2100-01-01").await;
+    let key = async || {
+        let directory = base.directory().await;
+        let id = directory.keys.find(SECRET, 0).unwrap();
+        directory.keys.holder(id, 0).unwrap().clone()
+    };
+    let before = key().await;
+    assert!(base.run("key set laptop").await.unwrap_err().contains("give --provider"));
+    for (line, expected) in [
+        ("key set laptop --provider none", "`none` is not in the table"),
+        ("key set laptop --provider any --provider openai", "`any` is not in the table"),
+        ("key set laptop --class any --class list", "`any`"),
+        ("key set laptop --expires never", "like 2026-12-31, or none"),
+    ] {
+        let error = base.run(line).await.unwrap_err();
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+    assert_eq!(key().await, before);
+    base.run("key set laptop --provider any --reserve none").await.unwrap();
+    let lifted = key().await;
+    assert_eq!((&lifted.providers, lifted.reserve), (&None, None));
+    assert_eq!((&lifted.classes, lifted.ends_ms), (&before.classes, before.ends_ms));
+    base.run("key set laptop --class any --expires none").await.unwrap();
+    assert_eq!((key().await.classes, key().await.ends_ms), (None, None));
+}
+
+async fn a_key_that_is_there_is_good_enough_only_if_it_is_the_one_that_was_meant(base: Base) {
+    with_key(&base, "").await;
+    let lines = ["tenant create other", "team create acme/blue"];
+    base.all(&lines).await;
+    let (same, other) = (digest(SECRET), digest("aegis-vk-test-other"));
+    let refused = async |line: &str| base.run(line).await.unwrap_err();
+    let create = "key create laptop --exists-ok";
+    base.run(&format!("{create} --tenant acme --team red --sha256 {same}")).await.unwrap();
+    base.run(&format!("{create} --tenant acme --team red")).await.unwrap();
+    let error = refused(&format!("{create} --tenant acme --team red --sha256 {other}")).await;
+    assert!(error.contains("another SHA-256"), "{error}");
+    for of in ["other", "acme", "acme --team blue"] {
+        let error = refused(&format!("{create} --tenant {of}")).await;
+        assert!(error.contains("another tenant or team"), "{of}: {error}");
+    }
+    base.run("key revoke laptop").await.unwrap();
+    let error = refused(&format!("{create} --tenant acme --team red")).await;
+    assert!(error.contains("was revoked"), "{error}");
 }
 
 async fn a_revoked_team_or_tenant_takes_its_keys_with_it(base: Base) {
@@ -152,13 +204,18 @@ async fn a_lost_master_key_costs_the_credentials_alone(base: Base) {
     assert_eq!((directory.accounts.0.len(), directory.keys.len()), (2, 1));
 }
 
-async fn limits_are_replaced_as_a_whole(base: Base) {
+async fn limits_that_are_not_named_stay(base: Base) {
     with_key(&base, "").await;
     base.run("limit set team acme/red --streams 3 --tokens-per-minute 1000").await.unwrap();
-    base.run("limit set team acme/red --requests-per-minute 5").await.unwrap();
+    base.run("limit set team acme/red --requests-per-minute 5 --streams none").await.unwrap();
     let directory = base.directory().await;
     let limits = directory.limits[&(Scope::Team, "acme/red".to_owned())];
     assert_eq!((limits.requests_per_minute, limits.streams), (Some(5), None));
+    assert_eq!((limits.tokens_per_minute, limits.sessions), (Some(1000), None));
+    let nothing = base.run("limit set team acme/red").await.unwrap_err();
+    assert!(nothing.contains("give --requests-per-minute"), "{nothing}");
+    let word = base.run("limit set team acme/red --streams many").await.unwrap_err();
+    assert!(word.contains("write a number, or none"), "{word}");
     base.run("limit revoke team acme/red").await.unwrap();
     assert!(base.directory().await.limits.is_empty());
     assert!(base.run("limit set key nobody --streams 1").await.is_err());
@@ -199,6 +256,8 @@ crate::on_both! {
     a_credential_is_sealed_and_opens_for_its_account
     a_new_master_key_seals_everything_anew
     a_lost_master_key_costs_the_credentials_alone
-    limits_are_replaced_as_a_whole
+    restrictions_are_lifted_by_name_alone
+    a_key_that_is_there_is_good_enough_only_if_it_is_the_one_that_was_meant
+    limits_that_are_not_named_stay
     mistakes_are_named_and_change_nothing
 }

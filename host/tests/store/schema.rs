@@ -9,8 +9,20 @@ async fn execute(base: &Base, text: &str) {
 }
 
 async fn an_older_or_newer_schema_is_refused_until_it_is_migrated(base: Base) {
-    assert_eq!(Store::migrate(&base.address).await.unwrap(), (1, 1));
-    execute(&base, "UPDATE _sqlx_migrations SET version = 99").await;
+    assert_eq!(Store::migrate(&base.address).await.unwrap(), (2, 2));
+    for text in [
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+        "DROP INDEX ledger_tenant",
+        "DROP INDEX ledger_team",
+        "DROP INDEX ledger_key",
+    ] {
+        execute(&base, text).await;
+    }
+    let older = Store::open(&base.address).await.unwrap_err();
+    assert!(matches!(older, StoreError::Older { found: 1, .. }), "{older}");
+    assert_eq!(Store::migrate(&base.address).await.unwrap(), (1, 2));
+    drop(Store::open(&base.address).await.unwrap());
+    execute(&base, "UPDATE _sqlx_migrations SET version = 99 WHERE version = 2").await;
     let newer = Store::open(&base.address).await.unwrap_err();
     assert!(matches!(newer, StoreError::Newer { found: 99, .. }), "{newer}");
     assert!(newer.is_refusal() && Store::migrate(&base.address).await.is_err());
@@ -57,6 +69,15 @@ async fn a_database_that_is_away_is_an_environment_error_without_its_password() 
     assert!(!error.is_refusal());
     let text = format!("{error} {address:?}");
     assert!(text.contains("postgres://localhost/books") && !text.contains("canary"), "{text}");
+    for password in ["canary/1", "1/canary", "a?canary", "a#canary", "5432/canary@", "@canary"] {
+        let url = format!("postgres://u:{password}@localhost/books?host={sockets}");
+        let shown = match Address::parse(&url, folder.path()) {
+            Ok(address) => format!("{} {address:?}", Store::open(&address).await.unwrap_err()),
+            Err(refused) => refused.to_string(),
+        };
+        assert!(!shown.contains("canary") && !shown.contains("u:"), "{password}: {shown}");
+        assert_eq!(shown.contains("%2F"), password.contains(['/', '?', '#']), "{shown}");
+    }
     for text in ["books", "mysql://u:canary@h/d", "sqlite:", ""] {
         let refused = Address::parse(text, folder.path()).unwrap_err().to_string();
         assert!(
