@@ -3,13 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use aegis_padding::Padded;
 use aegis_wire::binding::{EXPORTER_LABEL, Exporter};
 use aegis_wire::limits;
 use aegis_wire::session::{self, Evidence, Mode, Opening, Preface};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -35,12 +36,15 @@ pub(crate) struct Session {
 /// Serves one leg to its end. Whatever fails before HTTP closes it without a word.
 pub(crate) async fn serve(enclave: &'static Enclave, leg: Leg) {
     let opened = time::timeout(limits::HANDSHAKE, open(enclave, leg)).await;
-    if let Ok(Some((session, tls))) = opened {
-        serve_http(Arc::new(session), tls).await;
+    match opened {
+        Ok(Some((session, true, tls))) => serve_http(Arc::new(session), Padded::new(tls)).await,
+        Ok(Some((session, false, tls))) => serve_http(Arc::new(session), tls).await,
+        Ok(None) | Err(_) => {}
     }
 }
 
-async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(Session, TlsStream<Leg>)> {
+/// The session, and whether its client wants padding.
+async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(Session, bool, TlsStream<Leg>)> {
     let mut preface = [0; Preface::LEN];
     leg.read_exact(&mut preface).await.ok()?;
     let Preface(number) = Preface::decode(&preface).ok()?;
@@ -61,12 +65,15 @@ async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(Session, TlsSt
     tls.flush().await.ok()?;
     evidence?;
     let (upstreams, receipts) = (Upstreams::default(), Receipts::default());
-    let mode = opening.mode;
-    Some((Session { enclave, number, mode, nonce, upstreams, receipts }, tls))
+    let Opening { mode, padding, .. } = opening;
+    Some((Session { enclave, number, mode, nonce, upstreams, receipts }, padding, tls))
 }
 
-async fn serve_http(session: Arc<Session>, tls: TlsStream<Leg>) {
-    let (io, mode) = (TokioIo::new(tls), session.mode);
+async fn serve_http<S>(session: Arc<Session>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (io, mode) = (TokioIo::new(stream), session.mode);
     let service = service_fn(|request| relay::handle(session.clone(), request));
     let life = time::sleep(limits::SESSION);
     match mode {

@@ -23,7 +23,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("aegis-table", &["aegis-wire"]),
     ("aegis-core", &["aegis-wire"]),
     ("aegis-nsm", &["aegis-wire"]),
-    ("aegis-enclave", &["aegis-core", "aegis-nsm", "aegis-table", "aegis-wire"]),
+    // Frames over any stream, for enclave and client alike.
+    ("aegis-padding", &["aegis-wire"]),
+    ("aegis-enclave", &["aegis-core", "aegis-nsm", "aegis-padding", "aegis-table", "aegis-wire"]),
     // Development only: the one crate that links both the enclave and the development attester.
     ("aegis-dev-attester", &["aegis-nsm", "aegis-wire"]),
     (
@@ -33,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "aegis-dev-attester",
             "aegis-enclave",
             "aegis-nsm",
+            "aegis-padding",
             "aegis-table",
             "aegis-wire",
         ],
@@ -43,9 +46,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("aegis-verifier", &[]),
     // Signed lists know files' bytes and keys: no evidence, no protocol, no verifier.
     ("aegis-releases", &[]),
-    ("aegis-client", &["aegis-releases", "aegis-verifier", "aegis-wire"]),
+    ("aegis-client", &["aegis-padding", "aegis-releases", "aegis-verifier", "aegis-wire"]),
     // `aegis up` starts enclave and host as programs; it does not link them.
-    ("aegis", &["aegis-client", "aegis-releases", "aegis-table", "aegis-verifier", "aegis-wire"]),
+    (
+        "aegis",
+        &[
+            "aegis-client",
+            "aegis-padding",
+            "aegis-releases",
+            "aegis-table",
+            "aegis-verifier",
+            "aegis-wire",
+        ],
+    ),
     ("aegis-eif", &[]),
     // Test tools. The adversary of the rig signs evidence of its own, so it has an attester too.
     ("aegis-mock", &[]),
@@ -58,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "aegis-eif",
             "aegis-mock",
             "aegis-nsm",
+            "aegis-padding",
             "aegis-releases",
             "aegis-table",
             "aegis-verifier",
@@ -73,6 +87,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "aegis-eif",
             "aegis-mock",
             "aegis-nsm",
+            "aegis-padding",
             "aegis-releases",
             "aegis-rig",
             "aegis-table",

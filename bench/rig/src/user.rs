@@ -72,8 +72,13 @@ impl User {
 
     /// One verified session in this mode.
     pub async fn session(&self, mode: Mode) -> Result<Session, Error> {
+        self.session_with(mode, false).await
+    }
+
+    /// The same with padding or without.
+    pub async fn session_with(&self, mode: Mode, padding: bool) -> Result<Session, Error> {
         let tunnel = Tunnel::open(&self.router, &self.key, &self.trust).await?;
-        tunnel.handshake().await?.verify(mode, &self.trust, now).await
+        tunnel.handshake().await?.padded(padding).verify(mode, &self.trust, now).await
     }
 }
 

@@ -277,6 +277,10 @@ pub struct AgentArgs {
     /// Ask for a receipt of every request and keep it, with its evidence, in this folder
     #[arg(long, value_name = "FOLDER")]
     pub receipts: Option<PathBuf>,
+    /// Hide lengths from the router's machine: what passes travels in frames of 512, 2,048, 8,192 or
+    /// 16,384 bytes
+    #[arg(long)]
+    pub padding: bool,
 }
 
 /// `aegis up`

@@ -43,6 +43,7 @@ pub struct Client {
     router: Router,
     custodies: Custodies,
     belief: Arc<Belief>,
+    padding: bool,
     slots: Mutex<HashMap<VirtualKey, Arc<Slot>>>,
 }
 
@@ -51,7 +52,14 @@ impl Client {
     pub fn new(config: Config) -> Self {
         let Config { router, trust, custodies } = config;
         let belief = Arc::new(Belief::new(trust));
-        Self { router, custodies, belief, slots: Mutex::default() }
+        Self { router, custodies, belief, padding: false, slots: Mutex::default() }
+    }
+
+    /// The same client, whose sessions hide the lengths of what passes on them: it travels in frames
+    /// of a few sizes (PROTOCOL.md, section 3.3).
+    #[must_use]
+    pub fn padded(self, padding: bool) -> Self {
+        Self { padding, ..self }
     }
 
     /// Where the router is.
@@ -130,13 +138,13 @@ impl Client {
         key: &VirtualKey,
     ) -> impl Future<Output = Result<Arc<Session>, Error>> + Send + 'static {
         let (router, belief) = (self.router.clone(), Arc::clone(&self.belief));
-        let key = key.clone();
+        let (key, padding) = (key.clone(), self.padding);
         async move {
             for _ in 0..CHANGES {
                 let (trust, generation) = belief.now();
                 trust.is_usable(now())?;
                 let tunnel = Tunnel::open(&router, &key, &trust).await?;
-                let unverified = tunnel.handshake().await?;
+                let unverified = tunnel.handshake().await?.padded(padding);
                 let session = unverified.verify(Mode::Http2, &trust, now).await?;
                 if belief.admit(&session, generation) {
                     return Ok(Arc::new(session));

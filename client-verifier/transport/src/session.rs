@@ -23,14 +23,16 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Mutex,
+};
 
 use crate::{
     Error, Receipt, ReceiptError, Transcript,
     gate::{Executor, Gate},
     once::OnceBody,
     receipt,
-    unverified::Inner,
 };
 
 /// Age at which a session takes no further request: the enclave's own limit less five minutes, so
@@ -61,6 +63,10 @@ pub struct Attested {
     transcript: Transcript,
 }
 
+/// What HTTP is spoken over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
 enum Sender {
     Http1(Mutex<http1::SendRequest<OnceBody>>),
     Http2(http2::SendRequest<OnceBody>),
@@ -74,6 +80,10 @@ pub(crate) struct Unanswered {
 }
 
 impl Attested {
+    pub(crate) fn new(enclave: VerifiedEnclave, release: u32, transcript: Transcript) -> Self {
+        Self { enclave, release, transcript }
+    }
+
     /// The evidence that was verified.
     pub fn enclave(&self) -> &VerifiedEnclave {
         &self.enclave
@@ -92,18 +102,15 @@ impl Attested {
 
 impl Session {
     pub(crate) async fn start(
-        stream: Inner,
+        stream: impl Stream,
         mode: Mode,
-        enclave: VerifiedEnclave,
-        release: u32,
-        transcript: Transcript,
+        attested: Attested,
     ) -> hyper::Result<Self> {
         let gate = Gate::default();
         let sender = match mode {
             Mode::Http1 => Sender::Http1(Mutex::new(http1(stream, gate.executor()).await?)),
             Mode::Http2 => Sender::Http2(http2(stream, gate.executor()).await?),
         };
-        let attested = Attested { enclave, release, transcript };
         Ok(Self { sender, attested, gate, begun: Instant::now() })
     }
 
@@ -242,7 +249,10 @@ fn refused_unread<T>(failed: &TrySendError<T>) -> bool {
             || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)))
 }
 
-async fn http1(stream: Inner, executor: Executor) -> hyper::Result<http1::SendRequest<OnceBody>> {
+async fn http1(
+    stream: impl Stream,
+    executor: Executor,
+) -> hyper::Result<http1::SendRequest<OnceBody>> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(2 * limits::HEAD_BYTES)
         .max_headers(limits::HEAD_FIELDS)
@@ -252,7 +262,10 @@ async fn http1(stream: Inner, executor: Executor) -> hyper::Result<http1::SendRe
     Ok(sender)
 }
 
-async fn http2(stream: Inner, executor: Executor) -> hyper::Result<http2::SendRequest<OnceBody>> {
+async fn http2(
+    stream: impl Stream,
+    executor: Executor,
+) -> hyper::Result<http2::SendRequest<OnceBody>> {
     let (sender, connection) = http2::Builder::new(executor.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

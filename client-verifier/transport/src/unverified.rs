@@ -1,5 +1,6 @@
 //! An inner TLS session whose far end has yet to show evidence (PROTOCOL.md, section 3).
 
+use aegis_padding::Padded;
 use aegis_verifier::UnixTime;
 use aegis_wire::{
     binding::EXPORTER_LABEL,
@@ -15,7 +16,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
-    Error, Session, Transcript, Trust,
+    Attested, Error, Session, Transcript, Trust,
     error::Stage,
     inner,
     trust::Shown,
@@ -30,6 +31,7 @@ pub struct Unverified {
     stream: Inner,
     spki: Vec<u8>,
     place: String,
+    padding: bool,
 }
 
 impl Unverified {
@@ -40,7 +42,14 @@ impl Unverified {
         }
         let spki = inner::spki(tls.peer_certificates())
             .ok_or_else(|| Error::Handshake(CertificateError::BadEncoding.into()))?;
-        Ok(Self { stream, spki, place })
+        Ok(Self { stream, spki, place, padding: false })
+    }
+
+    /// Whether HTTP is to travel in padded frames (PROTOCOL.md, section 3.3): the host sees how many
+    /// of which size there are and no lengths, at the price of bytes.
+    #[must_use]
+    pub fn padded(self, padding: bool) -> Self {
+        Self { padding, ..self }
     }
 
     /// Asks for evidence that names this key, this session and this question, and judges it. Only
@@ -55,9 +64,12 @@ impl Unverified {
         let enclave = trust.judge(&Shown::of(&transcript), now())?;
         // A policy made by `Trust` accepts nothing but its own sets, so one of them matched.
         let release = trust.release(&enclave).ok_or(Error::NoEvidence)?;
-        Session::start(self.stream, mode, enclave, release, transcript)
-            .await
-            .map_err(|_| ended(self.place, Stage::Http))
+        let attested = Attested::new(enclave, release, transcript);
+        let started = match self.padding {
+            true => Session::start(Padded::new(self.stream), mode, attested).await,
+            false => Session::start(self.stream, mode, attested).await,
+        };
+        started.map_err(|_| ended(self.place, Stage::Http))
     }
 
     /// Asks for evidence and ends the session: for whoever judges by a policy of his own, and sends
@@ -70,7 +82,7 @@ impl Unverified {
         let mut nonce = [0; 32];
         rand::fill(&mut nonce)
             .map_err(|_| Error::Handshake(rustls::Error::FailedToGetRandomBytes))?;
-        let opening = Opening { mode, nonce }.encode();
+        let opening = Opening { mode, padding: self.padding, nonce }.encode();
         let evidence = match timeout(limits::HANDSHAKE, self.ask(&opening)).await {
             Ok(evidence) => evidence?,
             Err(_) => return Err(ended(self.place.clone(), Stage::Evidence)),

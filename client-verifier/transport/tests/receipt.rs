@@ -116,7 +116,7 @@ fn session(transcript: &Transcript) -> Vec<u8> {
 /// A session whose opening has this nonce.
 fn transcript(attester: &DevelopmentAttester, key: &EcdsaKeyPair, nonce: [u8; 32]) -> Transcript {
     let receipt_key = key.public_key().as_der().unwrap().as_ref().to_vec();
-    let opening = Opening { mode: Mode::Http2, nonce }.encode();
+    let opening = Opening { mode: Mode::Http2, padding: false, nonce }.encode();
     let (spki, exporter) = (vec![5; 91], [6; 32]);
     let document = Vec::new();
     let mut transcript = Transcript { opening, spki, exporter, document, receipt_key };

@@ -272,7 +272,7 @@ impl World {
         leg.write_all(&Preface(1).encode()).await.unwrap();
         let name = ServerName::try_from("enclave.aegis").unwrap();
         let mut tls = TlsConnector::from(Arc::new(client())).connect(name, leg).await.unwrap();
-        let question = Question { mode: Mode::Http2, nonce: [7; 32] };
+        let question = Question { mode: Mode::Http2, padding: false, nonce: [7; 32] };
         tls.write_all(&question.encode()).await.unwrap();
         let mut evidence = Vec::new();
         while Evidence::decode(&evidence).unwrap().is_none() {

@@ -13,6 +13,7 @@ pub mod binding;
 mod codes;
 pub mod control;
 pub mod limits;
+pub mod padding;
 pub mod receipt;
 pub mod session;
 pub mod table;

@@ -103,6 +103,8 @@ pub enum Mode {
 pub struct Opening {
     /// How HTTP will be spoken.
     pub mode: Mode,
+    /// Whether it travels in padded frames.
+    pub padding: bool,
     /// Freshness from the client.
     pub nonce: [u8; 32],
 }
@@ -115,7 +117,7 @@ impl Opening {
     pub fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
         out[0] = 1;
-        out[1] = self.mode as u8;
+        (out[1], out[2]) = (self.mode as u8, self.padding.into());
         out[32..].copy_from_slice(&self.nonce);
         out
     }
@@ -125,7 +127,7 @@ impl Opening {
         let mode = if bytes[1] == 1 { Mode::Http1 } else { Mode::Http2 };
         let mut nonce = [0; 32];
         nonce.copy_from_slice(&bytes[32..]);
-        let opening = Self { mode, nonce };
+        let opening = Self { mode, padding: bytes[2] == 1, nonce };
         if opening.encode() == *bytes { Ok(opening) } else { Err(Malformed("opening")) }
     }
 }

@@ -11,6 +11,7 @@ use aegis_wire::{
         Authorize, COUNTS, Class, Custody, Deny, DenyCode, Frame, Grant, Hello, Label, Secret,
         Source, ToEnclave, ToHost, Usage,
     },
+    padding,
     receipt::{self, Content, Statement},
     session::{Egress, Evidence, Mode, Opening, Preface},
 };
@@ -127,10 +128,12 @@ fn session_frames() {
     assert_eq!(Preface(7).encode()[..], vectors["preface-7"]);
     assert_eq!(Egress(3).encode()[..], vectors["egress-3"]);
     let nonce = core::array::from_fn(|i| i as u8);
-    let opening = Opening { mode: Mode::Http2, nonce };
+    let opening = Opening { mode: Mode::Http2, padding: false, nonce };
     assert_eq!(opening.encode()[..], vectors["opening-http2"]);
-    let http1 = Opening { mode: Mode::Http1, nonce: [0xa5; 32] };
+    let http1 = Opening { mode: Mode::Http1, padding: false, nonce: [0xa5; 32] };
     assert_eq!(http1.encode()[..], vectors["opening-http1"]);
+    let padded = Opening { padding: true, ..opening };
+    assert_eq!(padded.encode()[..], vectors["opening-padded"]);
     let evidence =
         Evidence { document: vec![0xd8, 1, 2, 3, 4], receipt_key: vec![0x30, 0x01, 0x00] };
     let bytes = &vectors["evidence"];
@@ -152,18 +155,38 @@ fn every_bit_of_a_session_frame_counts() {
         assert_ne!(Preface::decode(&bytes), Ok(Preface(7)));
         assert!(bit >= 64 || Preface::decode(&bytes).is_err());
     }
-    let opening = Opening { mode: Mode::Http2, nonce: [1; 32] };
+    let opening = Opening { mode: Mode::Http2, padding: false, nonce: [1; 32] };
     for bit in 0..Opening::LEN * 8 {
         let mut bytes = opening.encode();
         bytes[bit / 8] ^= 1 << (bit % 8);
         assert_ne!(Opening::decode(&bytes), Ok(opening));
-        assert!(bit >= 256 || Opening::decode(&bytes).is_err() || bit / 8 == 1);
+        assert!(bit >= 256 || Opening::decode(&bytes).is_err() || bit / 8 == 1 || bit == 16);
     }
     for bit in 0..Egress::LEN * 8 {
         let mut bytes = Egress(3).encode();
         bytes[bit / 8] ^= 1 << (bit % 8);
         assert_ne!(Egress::decode(&bytes), Ok(Egress(3)));
         assert!(bit >= 48 || Egress::decode(&bytes).is_err());
+    }
+}
+
+/// Frames at the borders of their classes; what is in none.
+#[test]
+fn padded_frames() {
+    let vectors = protocol();
+    for (name, carried) in
+        [("padded-event", 14), ("padded-full-first", 510), ("padded-second", 511)]
+    {
+        let bytes: Vec<u8> = (0..carried).map(|at| b"data: {}"[at % 8]).collect();
+        let mut frame = [&[0; padding::HEAD], &bytes[..]].concat();
+        padding::fill(&mut frame);
+        assert_eq!(frame, vectors[name], "{name}");
+        assert_eq!(padding::opened(&frame), Ok(&bytes[..]), "{name}");
+    }
+    let refused = vectors.iter().filter(|(name, _)| name.starts_with("padded-refused-"));
+    assert!(refused.clone().count() >= 5);
+    for (name, frame) in refused {
+        assert!(padding::opened(frame).is_err(), "{name} was not refused");
     }
 }
 

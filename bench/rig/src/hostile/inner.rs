@@ -186,7 +186,7 @@ impl Insider {
 
 /// An opening of the adversary's own.
 pub fn opening(mode: Mode, nonce: [u8; 32]) -> Opening {
-    Opening { mode, nonce }
+    Opening { mode, padding: false, nonce }
 }
 
 /// Accepts every certificate and every signature.

@@ -20,7 +20,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 /// Asks the agent once it has an enclave to ask.
-async fn asked(agent: &Program, address: SocketAddr) -> Answer {
+pub(crate) async fn asked(agent: &Program, address: SocketAddr) -> Answer {
     let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
     tokio::spawn(connection);

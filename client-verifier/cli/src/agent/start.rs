@@ -91,6 +91,7 @@ struct Plan {
     custodies: Custodies,
     routes: Routes,
     keys: Keys,
+    padding: bool,
     receipts: Option<Folder>,
     accepting: Accepting,
 }
@@ -127,7 +128,8 @@ impl Plan {
         let routes = Routes::new(&table, &args.route).map_err(Failure::usage)?;
         let keys = keys(args, custodies)?;
         let receipts = args.receipts.as_deref().map(receipts).transpose()?;
-        Ok(Self { router, anchor, custodies, routes, keys, receipts, accepting })
+        let padding = args.padding;
+        Ok(Self { router, anchor, custodies, padding, routes, keys, receipts, accepting })
     }
 
     /// What is believed at the start; with a list, as soon as the router can be reached.
@@ -149,8 +151,8 @@ impl Plan {
     }
 
     fn agent(self, trust: Trust) -> Agent {
-        let Self { router, custodies, routes, keys, receipts, .. } = self;
-        let client = Client::new(Config { router, trust, custodies });
+        let Self { router, custodies, padding, routes, keys, receipts, .. } = self;
+        let client = Client::new(Config { router, trust, custodies }).padded(padding);
         Agent { client, routes, keys, receipts }
     }
 }
