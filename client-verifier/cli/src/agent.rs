@@ -14,6 +14,7 @@
 //! | [`relay`] | one request from end to end |
 //! | [`answer`] | the agent's own errors, in the provider's envelope |
 //! | [`keep`] | receipts: fetched, verified, written |
+//! | [`usage`] | whether an answer will tell its usage, if the user requires that |
 //! | [`start`] | verification before the port opens |
 
 use std::{sync::Arc, time::Duration};
@@ -32,6 +33,7 @@ pub mod redirect;
 pub mod relay;
 pub mod routes;
 pub mod start;
+pub mod usage;
 
 use self::{
     door::Door,
@@ -58,6 +60,8 @@ pub struct Agent {
     pub keys: Keys,
     /// Where receipts are kept, if they are.
     pub receipts: Option<Folder>,
+    /// Whether a request is refused whose stream will not tell its usage.
+    pub require_usage: bool,
 }
 
 impl Agent {

@@ -281,6 +281,10 @@ pub struct AgentArgs {
     /// 16,384 bytes
     #[arg(long)]
     pub padding: bool,
+    /// Refuse a streamed chat completion that does not ask for its usage: what is not told is charged
+    /// by its reservation
+    #[arg(long)]
+    pub require_usage: bool,
 }
 
 /// `aegis up`

@@ -244,6 +244,7 @@ fn agent(
         routes: Routes::new(table, &overrides).map_err(Failure::usage)?,
         keys: Keys::FromSdk,
         receipts: None,
+        require_usage: false,
     })
 }
 

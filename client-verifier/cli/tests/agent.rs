@@ -35,6 +35,10 @@ const KEY: &str = "authorization: Bearer aegis-vk-test-1\r\n";
 
 /// An agent in front of this peer, and its port.
 async fn agent(genuine: &Genuine, peer: &Peer) -> SocketAddr {
+    agent_with(genuine, peer, false).await
+}
+
+async fn agent_with(genuine: &Genuine, peer: &Peer, require_usage: bool) -> SocketAddr {
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
     let Listener::Tcp(_, address) = listener else { panic!("a port was asked for") };
     let agent = Arc::new(Agent {
@@ -42,6 +46,7 @@ async fn agent(genuine: &Genuine, peer: &Peer) -> SocketAddr {
         routes: Routes::new(PRODUCTION_TABLE, &[]).unwrap(),
         keys: Keys::FromSdk,
         receipts: None,
+        require_usage,
     });
     tokio::spawn(agent.serve(listener, std::future::pending()));
     address
@@ -66,6 +71,27 @@ async fn ask(address: SocketAddr, line: &str, headers: &str, body: &str) -> Stri
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// Refused before it leaves, where the user asked for that and nowhere else.
+#[tokio::test]
+async fn a_stream_that_tells_no_usage_is_refused_if_the_user_says_so() {
+    let genuine = Arc::new(Genuine::new());
+    let peer = Peer::start(genuine.script(Then::Http2)).await;
+    let line = "POST /openai/v1/chat/completions";
+    let silent = r#"{"stream":true,"model":"m"}"#;
+    let telling = r#"{"stream":true, "stream_options":{"include_usage":true},"model":"m"}"#;
+    let strict = agent_with(&genuine, &peer, true).await;
+    let refused = ask(strict, line, KEY, silent).await;
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    assert!(refused.contains("aegis-error: usage_required\r\n"), "{refused}");
+    assert_eq!(peer.sessions(), 0, "nothing left");
+    assert!(ask(strict, line, KEY, telling).await.starts_with("HTTP/1.1 200 "));
+    assert!(
+        ask(strict, "POST /openai/v1/responses", KEY, silent).await.starts_with("HTTP/1.1 200 ")
+    );
+    let lenient = agent(&genuine, &peer).await;
+    assert!(ask(lenient, line, KEY, silent).await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]

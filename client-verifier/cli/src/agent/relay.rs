@@ -20,6 +20,7 @@ use super::{
     keys::Admitted,
     redirect,
     routes::{Route, Routes},
+    usage,
 };
 
 /// The provider's bytes as they arrive, or an error of the agent's own.
@@ -87,7 +88,15 @@ impl Agent {
         if self.receipts.is_some() {
             Folder::ask(request.headers_mut());
         }
-        let sent = self.client.send(&key, custody, request).await;
+        let looked_into =
+            self.require_usage && usage::is_told_on_request(request.method(), request.uri().path());
+        let sent = if looked_into {
+            let (head, body) = request.into_parts();
+            let body = usage::require(&head.headers, body).await?;
+            self.client.send(&key, custody, Request::from_parts(head, body)).await
+        } else {
+            self.client.send(&key, custody, request).await
+        };
         let mut response = sent.map_err(|error| Own::of(&error))?;
         tracing::info!(
             provider = route.authority,

@@ -92,6 +92,7 @@ struct Plan {
     routes: Routes,
     keys: Keys,
     padding: bool,
+    require_usage: bool,
     receipts: Option<Folder>,
     accepting: Accepting,
 }
@@ -128,8 +129,18 @@ impl Plan {
         let routes = Routes::new(&table, &args.route).map_err(Failure::usage)?;
         let keys = keys(args, custodies)?;
         let receipts = args.receipts.as_deref().map(receipts).transpose()?;
-        let padding = args.padding;
-        Ok(Self { router, anchor, custodies, padding, routes, keys, receipts, accepting })
+        let AgentArgs { padding, require_usage, .. } = *args;
+        Ok(Self {
+            router,
+            anchor,
+            custodies,
+            padding,
+            require_usage,
+            routes,
+            keys,
+            receipts,
+            accepting,
+        })
     }
 
     /// What is believed at the start; with a list, as soon as the router can be reached.
@@ -151,9 +162,9 @@ impl Plan {
     }
 
     fn agent(self, trust: Trust) -> Agent {
-        let Self { router, custodies, padding, routes, keys, receipts, .. } = self;
+        let Self { router, custodies, padding, require_usage, routes, keys, receipts, .. } = self;
         let client = Client::new(Config { router, trust, custodies }).padded(padding);
-        Agent { client, routes, keys, receipts }
+        Agent { client, routes, keys, receipts, require_usage }
     }
 }
 
