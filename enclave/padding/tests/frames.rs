@@ -219,6 +219,9 @@ fn what_is_no_frame_is_refused_by_its_rule() {
     // The next class: what is too much reads as the head of a frame that carries nothing.
     let wide = [frame(b"x"), vec![0; 2048 - 512], frame(b"y")].concat();
     assert!(refused(wide).contains("wrong class"));
+    let mut larger = frame(b"x");
+    larger.resize(2048, 0);
+    assert!(opened(&larger).unwrap_err().0.contains("wrong class"));
     let mut narrow = frame(&[7; 600]);
     narrow.truncate(512);
     assert!(opened(&narrow).unwrap_err().0.contains("wrong class"));
