@@ -12,14 +12,22 @@ use aegis_wire::{VERSION, limits, session::legs::CONTROL_PORT, table::Table};
 use aws_lc_rs::rand;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::{sync::oneshot, time};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time;
 
-use crate::{BootError, legs::Leg, legs::Legs, number::Numbers};
+use crate::{BootError, legs::Leg, legs::Legs, number::Numbers, session::Session};
 
 /// Pause before the control leg is dialled again.
 const REDIAL: Duration = Duration::from_millis(100);
 
 type Answer = Result<Grant, Event<'static>>;
+
+/// Whom the answer is for. It keeps its place in the session until the host has answered, also when
+/// the client went away: asking and giving up costs the host no more than waiting.
+struct Waiting {
+    to: oneshot::Sender<Answer>,
+    _place: OwnedSemaphorePermit,
+}
 
 pub(crate) struct Channel {
     hello: Hello,
@@ -38,7 +46,7 @@ pub(crate) struct Name {
 #[derive(Default)]
 struct State {
     books: Control,
-    waiting: HashMap<Question, oneshot::Sender<Answer>>,
+    waiting: HashMap<Question, Waiting>,
     frames: Option<UnboundedSender<Vec<u8>>>,
 }
 
@@ -69,12 +77,21 @@ impl Channel {
 
     /// Asks the host about an attempt. Dropping the future gives the request up; a grant that comes nevertheless is
     /// settled as not dispatched.
-    pub(crate) async fn ask(&self, plan: &Plan<'_>, session: u64, question: Question) -> Answer {
-        let mut asked = self.lock().ask(self, plan, session, question).ok_or(Event::HostLost)?;
-        match time::timeout(limits::HOST_ANSWER, &mut asked.answer).await {
-            Ok(answer) => answer.unwrap_or(Err(Event::HostLost)),
-            Err(_) => Err(Event::HostTimeout),
-        }
+    pub(crate) async fn ask(
+        &self,
+        plan: &Plan<'_>,
+        session: &Session,
+        question: Question,
+    ) -> Answer {
+        let answer = async {
+            // Never closed.
+            let place = session.questions.clone().acquire_owned().await;
+            let place = place.map_err(|_| Event::HostLost)?;
+            let asked = self.lock().ask(self, plan, session.number, question, place);
+            let mut asked = asked.ok_or(Event::HostLost)?;
+            (&mut asked.answer).await.unwrap_or(Err(Event::HostLost))
+        };
+        time::timeout(limits::HOST_ANSWER, answer).await.unwrap_or(Err(Event::HostTimeout))
     }
 
     /// Tells the host what a grant came to; again on every new channel until acknowledged.
@@ -161,23 +178,32 @@ impl State {
         plan: &Plan<'_>,
         session: u64,
         question: Question,
+        place: OwnedSemaphorePermit,
     ) -> Option<Asked<'a>> {
-        let (sender, answer) = oneshot::channel();
+        let (to, answer) = oneshot::channel();
         self.frames.as_ref()?;
         let mut frame = self.books.authorize(plan, session, question)?;
         frame.request = channel.numbers.shown(frame.request);
-        self.waiting.insert(question, sender);
+        self.waiting.insert(question, Waiting { to, _place: place });
         self.send(ToHost::Authorize(frame));
         Some(Asked { channel, question, answer })
     }
 
     fn receive(&mut self, frame: ToEnclave) -> io::Result<()> {
-        match self.books.receive(frame).map_err(io::Error::other)? {
-            Received::Answer(question, answer) => {
-                self.answer(question, answer.map_err(Event::Denied));
+        let question = match &frame {
+            ToEnclave::Grant(grant) => Some((grant.request, grant.attempt)),
+            ToEnclave::Deny(deny) => Some((deny.request, deny.attempt)),
+            ToEnclave::Ack(_) => None,
+        };
+        let received = self.books.receive(frame).map_err(io::Error::other)?;
+        let waiting = question.and_then(|question| self.waiting.remove(&question));
+        match (received, waiting) {
+            (Received::Answer(_, answer), Some(waiting)) => {
+                // Whoever goes away now takes the answer out in `Asked::drop`.
+                let _ = waiting.to.send(answer.map_err(Event::Denied));
             }
-            Received::Settle(usage) => self.settle(usage),
-            Received::Nothing => {}
+            (Received::Settle(usage), _) => self.settle(usage),
+            _ => {}
         }
         Ok(())
     }
@@ -189,14 +215,10 @@ impl State {
 
     fn lost(&mut self) {
         self.frames = None;
-        for question in self.books.lost() {
-            self.answer(question, Err(Event::HostLost));
+        self.books.lost();
+        for (_, waiting) in self.waiting.drain() {
+            let _ = waiting.to.send(Err(Event::HostLost));
         }
-    }
-
-    /// Whoever went away since takes the answer out in `Asked::drop`.
-    fn answer(&mut self, question: Question, answer: Answer) {
-        self.waiting.remove(&question).map(|waiting| waiting.send(answer));
     }
 }
 
@@ -210,7 +232,6 @@ struct Asked<'a> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let mut state = self.channel.lock();
-        state.waiting.remove(&self.question);
         state.books.give_up(self.question);
         // An answer that arrived but was not taken is a grant that nobody will use.
         if let Ok(Ok(grant)) = self.answer.try_recv() {

@@ -106,7 +106,7 @@ async fn run(
     loop {
         let question = (number, live.exchange.attempt());
         let asked = tokio::select! {
-            asked = enclave.channel.ask(plan, session.number, question) => asked,
+            asked = enclave.channel.ask(plan, &session, question) => asked,
             () = gone.closed() => return Err(Broken),
         };
         let (event, grant) = match asked {
@@ -224,7 +224,8 @@ impl Live {
         body: &Outgoing,
         gone: &Sender<Infallible>,
     ) -> Result<Result<Response<Incoming>, Failure>, Broken> {
-        let (session, account) = (self.session.clone(), grant.account);
+        let session = self.session.clone();
+        let account = (plan.custody, plan.owner, grant.account);
         let Some(credential) = session.enclave.credential(plan, grant) else {
             // The host chose an account that is not here: no byte leaves, as without a connection.
             return Ok(Err(Failure::unreachable(body.held(false), Refusal::AccountMissing)));

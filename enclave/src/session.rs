@@ -11,16 +11,19 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time;
+use tokio::{sync::Semaphore, time};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::legs::Leg;
 use crate::receipt::Receipts;
-use crate::upstream::{Upstreams, WINDOW};
+use crate::upstream::{CONNECTION_WINDOW, Upstreams, WINDOW};
 use crate::{Enclave, relay};
 
-/// Most requests under way in one session; each may fill its window without slowing the others.
+/// Most requests under way in one session.
 pub(crate) const STREAMS: u32 = 256;
+/// Held of each answer for a client that does not read: a hundred events of a model, and with all
+/// streams of a session 16 MiB.
+const SEND_BYTES: usize = 64 * 1024;
 
 /// A client whose evidence has been handed out.
 pub(crate) struct Session {
@@ -31,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) nonce: [u8; 48],
     pub(crate) upstreams: Upstreams,
     pub(crate) receipts: Receipts,
+    /// Places for questions that the host has not answered.
+    pub(crate) questions: Arc<Semaphore>,
 }
 
 /// Serves one leg to its end. Whatever fails before HTTP closes it without a word.
@@ -65,8 +70,9 @@ async fn open(enclave: &'static Enclave, mut leg: Leg) -> Option<(Session, bool,
     tls.flush().await.ok()?;
     evidence?;
     let (upstreams, receipts) = (Upstreams::default(), Receipts::default());
+    let questions = Arc::new(Semaphore::new(STREAMS as usize));
     let Opening { mode, padding, .. } = opening;
-    Some((Session { enclave, number, mode, nonce, upstreams, receipts }, padding, tls))
+    Some((Session { enclave, number, mode, nonce, upstreams, receipts, questions }, padding, tls))
 }
 
 async fn serve_http<S>(session: Arc<Session>, stream: S)
@@ -92,7 +98,8 @@ where
                 .auto_date_header(false)
                 .max_concurrent_streams(STREAMS)
                 .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(STREAMS * WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_send_buf_size(SEND_BYTES)
                 .max_header_list_size(2 * limits::HEAD_BYTES as u32)
                 .serve_connection(io, service);
             drive(connection, life, |connection| connection.graceful_shutdown()).await;

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use aegis_core::{Event, Refusal};
+use aegis_wire::account::Owner;
+use aegis_wire::control::Custody;
 use aegis_wire::table::{Provider, ProviderIndex, Table};
 use aegis_wire::{limits, session::Egress, session::legs::EGRESS_PORT};
 use hyper::body::Incoming;
@@ -26,10 +28,13 @@ use tower_service::Service;
 
 use crate::identity::{self, Identity};
 use crate::outgoing::{Outgoing, Upload};
-use crate::{BootError, Enclave, legs::Leg, session::STREAMS};
+use crate::{BootError, Enclave, legs::Leg};
 
 /// Flow-control window of an HTTP/2 stream: one round trip of 100 ms at 20 Mbit/s.
 pub(crate) const WINDOW: u32 = 256 * 1024;
+/// What all streams of a connection may hold unread: 32 of them can stand still at full windows before
+/// others feel it, and a client cannot make a connection cost more than this.
+pub(crate) const CONNECTION_WINDOW: u32 = 32 * WINDOW;
 
 /// TLS settings and names, by provider index.
 pub(crate) struct Providers(Vec<(TlsConnector, ServerName<'static>)>);
@@ -61,16 +66,20 @@ fn client_config(roots: RootCertStore, time: Arc<Identity>) -> Option<ClientConf
     Some(config)
 }
 
+/// Whose account it is and which: numbers are the operator's in custody host, and each owner's own
+/// in custody sealed.
+pub(crate) type AccountKey = (Custody, Owner, u32);
+
 /// The connections of one session, by provider and account.
 #[derive(Default)]
-pub(crate) struct Upstreams(Mutex<HashMap<(ProviderIndex, u32), Client<Dialer, Upload>>>);
+pub(crate) struct Upstreams(Mutex<HashMap<(ProviderIndex, AccountKey), Client<Dialer, Upload>>>);
 
 impl Upstreams {
     /// Sends a request once. The host may choose the account; the provider it cannot.
     pub(crate) async fn send(
         &self,
         dialer: Dialer,
-        account: u32,
+        account: AccountKey,
         request: Request<Upload>,
         body: &Outgoing,
     ) -> Result<Response<Incoming>, Failure> {
@@ -117,7 +126,7 @@ fn client(dialer: Dialer) -> Client<Dialer, Upload> {
         .http1_max_headers(limits::HEAD_FIELDS)
         .http1_max_buf_size(2 * limits::HEAD_BYTES)
         .http2_initial_stream_window_size(WINDOW)
-        .http2_initial_connection_window_size(STREAMS * WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(2 * limits::HEAD_BYTES as u32)
         .build(dialer)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aegis_wire::control::{Authorize, Class, Custody, DenyCode};
+use aegis_wire::control::{Authorize, Custody, DenyCode};
 use tokio::time::Instant;
 
 use crate::{
@@ -83,19 +83,9 @@ impl Key {
         let providers = self.providers.as_ref();
         let class = match &self.classes {
             Some(classes) => classes.contains(&asked.class),
-            None => asked.custody == Custody::Client || !leaves_objects(asked.class),
+            None => asked.custody == Custody::Client || !asked.class.is_account_scoped(),
         };
         class && providers.is_none_or(|allowed| allowed.contains(&asked.provider))
-    }
-}
-
-/// Classes whose objects stay in the provider account, where one tenant could read another's: in
-/// host custody a key has them only by name.
-fn leaves_objects(class: Class) -> bool {
-    match class {
-        Class::File | Class::Batch | Class::Stored => true,
-        Class::Generate | Class::Count | Class::List => false,
-        Class::Embed | Class::Media | Class::Realtime => false,
     }
 }
 
@@ -109,6 +99,8 @@ impl From<DenyCode> for Refusal {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use aegis_wire::control::Class;
+
     use super::*;
     use crate::{
         accounts::{Accounts, State},

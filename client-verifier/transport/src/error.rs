@@ -207,6 +207,14 @@ pub enum Refusal {
         "the router runs no enclave of a release that this client accepts; update the accepted releases, or ask the operator what runs"
     )]
     NoRelease,
+    /// 429
+    #[error(
+        "the virtual key, its team or its tenant has as many sessions open at the router as it may; close one, or ask the operator for more"
+    )]
+    TooManySessions {
+        /// When the host asks to come back.
+        retry_after: Option<Duration>,
+    },
     /// 503
     #[error("no enclave of an accepted release answers at the router now; try again shortly")]
     NoEnclave {
@@ -241,14 +249,16 @@ impl Error {
                 | Self::NoEvidence
                 | Self::Ended { .. }
                 | Self::NotSent
-                | Self::Refused(Refusal::NoEnclave { .. })
+                | Self::Refused(Refusal::NoEnclave { .. } | Refusal::TooManySessions { .. })
         )
     }
 
     /// When the host asks to come back.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(Refusal::NoEnclave { retry_after }) => *retry_after,
+            Self::Refused(
+                Refusal::NoEnclave { retry_after } | Refusal::TooManySessions { retry_after },
+            ) => *retry_after,
             _ => None,
         }
     }

@@ -143,13 +143,15 @@ pub(crate) async fn outer_tls(router: &Router, tcp: TcpStream) -> Result<Outer, 
 
 fn refusal(head: &response::Parts) -> Refusal {
     let text = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+    let retry_after = || text("retry-after").and_then(seconds);
     match (head.status.as_u16(), text("aegis-error")) {
         (400, Some(b"bad_request")) => Refusal::BadRequest,
         (407, Some(b"unknown_key")) => Refusal::UnknownKey,
         (412, Some(b"no_release")) => Refusal::NoRelease,
-        (503, Some(b"no_enclave")) => {
-            Refusal::NoEnclave { retry_after: text("retry-after").and_then(seconds) }
+        (429, Some(b"too_many_sessions")) => {
+            Refusal::TooManySessions { retry_after: retry_after() }
         }
+        (503, Some(b"no_enclave")) => Refusal::NoEnclave { retry_after: retry_after() },
         (status, _) => Refusal::Other(status),
     }
 }

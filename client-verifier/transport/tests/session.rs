@@ -182,6 +182,10 @@ async fn the_router_s_refusals_have_their_names() {
         ("407 No\r\nAegis-Error: unknown_key", Refusal::UnknownKey),
         ("412 No\r\nAegis-Error: no_release", Refusal::NoRelease),
         (
+            "429 No\r\nAegis-Error: too_many_sessions\r\nRetry-After: 3",
+            Refusal::TooManySessions { retry_after: away },
+        ),
+        (
             "503 No\r\nAegis-Error: no_enclave\r\nRetry-After: 3",
             Refusal::NoEnclave { retry_after: away },
         ),

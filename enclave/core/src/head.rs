@@ -32,6 +32,9 @@ const QUERY_CREDENTIALS: [&str; 4] = ["key", "api-key", "access_token", "oauth_t
 /// of the request line and head, so that they would serve another endpoint than the one judged.
 const OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 const QUERY_OVERRIDES: [&str; 2] = ["$httpmethod", "$httpheaders"];
+/// Google's system parameters by which an answer becomes a part of itself or another notation.
+const QUERY_FORMS: [&str; 6] = ["fields", "$fields", "callback", "$callback", "alt", "$alt"];
+const FIELD_MASK: &str = "x-goog-fieldmask";
 /// Fields of an answer in which providers name the request, the first that is there counts.
 const PROVIDER_IDS: [&str; 4] =
     ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid"];
@@ -105,6 +108,19 @@ pub fn is_ambiguous(path_and_query: &str, fields: &[Field<'_>]) -> bool {
     contains(path.as_bytes(), VIRTUAL_KEY_PREFIX.as_bytes())
         || query.split('&').any(overrides)
         || fields.iter().any(|(name, _)| OVERRIDES.contains(name))
+}
+
+/// Whether a request asks for an answer in which the usage cannot be read: a selection of fields, or
+/// a notation other than JSON and its stream.
+pub fn hides_usage(path_and_query: &str, fields: &[Field<'_>]) -> bool {
+    let query = path_and_query.split_once('?').map_or("", |(_, query)| query);
+    let hides = |pair| {
+        let whole = [&b"alt=sse"[..], b"alt=json", b"$alt=sse", b"$alt=json"];
+        let name = name_of(pair).to_ascii_lowercase();
+        let known = QUERY_FORMS.iter().any(|form| name == form.as_bytes());
+        known && !whole.contains(&&decode(pair)[..])
+    };
+    query.split('&').any(hides) || values(fields, FIELD_MASK).next().is_some()
 }
 
 /// Whether the request carries a credential in one of these forms.

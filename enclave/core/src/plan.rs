@@ -74,6 +74,17 @@ impl<'r> Plan<'r> {
         let path = path_and_query.split('?').next().unwrap_or_default();
         let endpoint = provider.endpoint(method, path).ok_or(Refusal::UnknownEndpoint)?;
         let (custody, owners) = custody(fields)?;
+        // Whose accounts the host may give to whom is its owner's business; a sealed account's
+        // owner is not asked, and the host is not to be believed.
+        if custody == Custody::Sealed && endpoint.class.is_account_scoped() {
+            return Err(Refusal::SealedScope);
+        }
+        if custody != Custody::Client
+            && endpoint.meter.is_some()
+            && head::hides_usage(path_and_query, fields)
+        {
+            return Err(Refusal::UsageHidden);
+        }
         let own = match custody {
             Custody::Client => provider.credentials,
             Custody::Host | Custody::Sealed => &[],
@@ -83,8 +94,8 @@ impl<'r> Plan<'r> {
         if custody == Custody::Client && !head::has_credential(&kept, &target, own) {
             return Err(Refusal::CredentialMissing);
         }
-        let show_label = !head::values(fields, "aegis-model").any(|value| value == b"hide");
-        let receipt = head::values(fields, "aegis-receipt").any(|value| value == b"1");
+        let show_label = !asks(fields, "aegis-model", [b"show", b"hide"])?;
+        let receipt = asks(fields, "aegis-receipt", [b"0", b"1"])?;
         let (owner, fields) = (Owner::default(), kept);
         Ok(Self {
             provider,
@@ -127,6 +138,16 @@ impl<'r> Plan<'r> {
     pub fn credential(&self, credential: &[u8]) -> Option<(&'static str, Vec<u8>)> {
         let form = self.provider.credentials.first().filter(|_| self.custody != Custody::Client)?;
         Some(head::credential_field(*form, credential))
+    }
+}
+
+/// Whether a field asks for something. A wish in other words would be ignored in silence.
+fn asks(fields: &[Field<'_>], name: &str, [no, yes]: [&[u8]; 2]) -> Result<bool, Refusal> {
+    let mut values = head::values(fields, name);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(false),
+        (Some(value), None) if value == no || value == yes => Ok(value == yes),
+        _ => Err(Refusal::BadRequest),
     }
 }
 

@@ -45,6 +45,10 @@ refusals! {{
     CustodyMissing = ("custody_missing", 400, "false");
     /// Client custody without a credential.
     CredentialMissing = ("credential_missing", 401, "false");
+    /// Custody *sealed* where others who use the account could reach what was left in it.
+    SealedScope = ("sealed_scope", 403, "false");
+    /// A form of answer whose usage cannot be read, paid by somebody else.
+    UsageHidden = ("usage_hidden", 400, "false");
     /// The record of a sealed account that is not for this enclave, not its owner's, or expired.
     AccountRefused = ("account_refused", 403, "false");
     /// No room for another sealed account.

@@ -83,6 +83,9 @@ fn refusals_by_cause() {
         (OPENAI, CHAT, &[("aegis-custody", b"sealed")], R::CustodyMissing),
         (OPENAI, CHAT, &[HOST, HOST], R::CustodyMissing),
         (OPENAI, CHAT, &[HOST, CLIENT], R::CustodyMissing),
+        (OPENAI, CHAT, &[HOST, ("aegis-model", b"Hide")], R::BadRequest),
+        (OPENAI, CHAT, &[HOST, ("aegis-model", b"hide"), ("aegis-model", b"x")], R::BadRequest),
+        (OPENAI, CHAT, &[HOST, ("aegis-receipt", b"true")], R::BadRequest),
         (OPENAI, CHAT, &[CLIENT], R::CredentialMissing),
         (OPENAI, CHAT, &[CLIENT, ("x-api-key", b"sk-made-up")], R::CredentialMissing),
         (OPENAI, CHAT, &[CLIENT, ("authorization", b"Basic c2s=")], R::CredentialMissing),
@@ -97,6 +100,45 @@ fn refusals_by_cause() {
     for (authority, target, fields, refusal) in cases {
         let given = plan(authority, target, fields).err();
         assert_eq!(given, Some(*refusal), "{authority} {target} {fields:?}");
+    }
+}
+
+/// Whoever may use a sealed account could reach what others left there, and the host says who may.
+#[test]
+fn a_sealed_account_reaches_nothing_that_stays_in_it() {
+    let owner = "ab".repeat(32);
+    let custody = format!("sealed {owner}");
+    let sealed: &[Field<'_>] = &[("aegis-custody", custody.as_bytes())];
+    for path in ["/v1/files", "/v1/batches", "/v1/conversations"] {
+        assert!(plan(OPENAI, path, &[HOST]).is_ok(), "{path}");
+        assert_eq!(plan(OPENAI, path, sealed).err(), Some(Refusal::SealedScope), "{path}");
+    }
+    assert!(plan(OPENAI, CHAT, sealed).is_ok());
+}
+
+/// Somebody else pays, by figures that must then be in the answer.
+#[test]
+fn forms_of_an_answer_without_its_usage_are_the_callers_own() {
+    let own = [CLIENT, ("x-goog-api-key", b"k")];
+    for form in [
+        "fields=candidates",
+        "%24fields=a",
+        "alt=proto",
+        "$alt=proto",
+        "Alt=sse",
+        "alt=sse&alt=media",
+        "callback=f",
+        "$callback=f",
+        "alt",
+    ] {
+        let target = format!("{GENERATE}?{form}");
+        assert_eq!(plan(GEMINI, &target, &[HOST]).err(), Some(Refusal::UsageHidden), "{form}");
+        assert!(plan(GEMINI, &target, &own).is_ok(), "{form}");
+    }
+    let mask = [HOST, ("x-goog-fieldmask", b"candidates")];
+    assert_eq!(plan(GEMINI, GENERATE, &mask).err(), Some(Refusal::UsageHidden));
+    for whole in ["alt=sse", "%24alt=json", "prettyPrint=false", "x=alt"] {
+        assert!(plan(GEMINI, &format!("{GENERATE}?{whole}"), &[HOST]).is_ok(), "{whole}");
     }
 }
 

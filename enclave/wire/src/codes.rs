@@ -64,6 +64,18 @@ codes! {
     }
 }
 
+impl Class {
+    /// Whether such a request reaches what earlier ones left in the provider's account, so that all
+    /// who use one account could reach each other's (DESIGN 3.6).
+    pub const fn is_account_scoped(self) -> bool {
+        match self {
+            Self::File | Self::Batch | Self::Stored => true,
+            Self::Generate | Self::Count | Self::List => false,
+            Self::Embed | Self::Media | Self::Realtime => false,
+        }
+    }
+}
+
 codes! {
     /// Whose credential reaches the provider.
     Custody {

@@ -196,10 +196,13 @@ async fn no_part_of_an_exchange_is_in_anything_the_host_has() {
     let session = stack.user(KEY).unwrap().session(Mode::Http2).await.unwrap();
     parts.exchange(&stack, &session).await;
 
-    // An answer that is still under way while the memory is read.
+    // An answer that is still under way while the memory is read; nobody waits for its usage.
     let behavior = "bytes;n=90000;seed=77, stall;after=60000";
-    let stalled = parts.request("host").header("x-mock-behavior", behavior);
-    let answer = session.send(stalled.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+    let listing = format!("https://openai.mock.aegis.test/v1/models/{}", parts.path);
+    let stalled = Request::get(listing).header("aegis-custody", "host");
+    let stalled = stalled.header("x-mock-behavior", behavior).body(Full::<Bytes>::default());
+    let answer = session.send(stalled.unwrap()).await.unwrap();
+    let request = answer.headers()["aegis-request"].to_str().unwrap().to_owned();
     let mut stream = answer.into_body();
     let mut held = Vec::new();
     while held.len() < 60_000 {
@@ -209,7 +212,7 @@ async fn no_part_of_an_exchange_is_in_anything_the_host_has() {
     scan(&stack, &canaries, "during the exchange");
     drop((stream, session));
     let settled = |event: &serde_json::Value| {
-        (event["event"] == "usage" && event["source"] == "aborted").then_some(())
+        (event["event"] == "usage" && event["request"] == request.as_str()).then_some(())
     };
     stack.event(settled).await.unwrap();
     scan(&stack, &canaries, "after the exchange");

@@ -264,6 +264,43 @@ async fn channel_lost_while_an_answer_streams() {
     assert_eq!(usage[0].source, Source::Missing, "a complete answer without usage");
 }
 
+/// Asking and going away again and again must not fill the leg that all clients share.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_has_few_questions_open_also_when_it_gives_them_up() {
+    let (world, session) = start().await;
+    let asked = |world: &World| {
+        let seen = world.hostile.seen();
+        seen.iter().filter_map(Seen::authorize).cloned().collect::<Vec<_>>()
+    };
+    world.hostile.on_authorize(|_, _| vec![]);
+    for number in 1..=256 {
+        let answer = ask(&session);
+        let arrived = world
+            .hostile
+            .wait(|seen| (seen.iter().filter_map(Seen::authorize).count() == number).then_some(()));
+        tokio::select! {
+            answer = answer => panic!("answered by nobody: {answer:?}"),
+            arrived = arrived => arrived.unwrap(),
+        }
+    }
+    let first = asked(&world)[0].session;
+    world.hostile.on_authorize(move |ask, desk| match ask.session == first {
+        true => vec![],
+        false => vec![desk.grant(ask)],
+    });
+    let other = world.user().unwrap().session(Mode::Http2).await.unwrap();
+    let mut late = std::pin::pin!(ask(&session));
+    tokio::select! {
+        answer = &mut late => panic!("answered by nobody: {answer:?}"),
+        other = ask(&other) => assert_eq!(other.status.as_u16(), 200),
+    }
+    let open = asked(&world);
+    assert_eq!(open.iter().filter(|ask| ask.session == first).count(), 256);
+    world.hostile.on_authorize(|ask, desk| vec![desk.grant(ask)]);
+    world.hostile.inject(&hostile::deny(&open[0], DenyCode::Overload, 0)).await.unwrap();
+    assert_eq!(late.await.status.as_u16(), 200);
+}
+
 /// The one test here that runs into a limit of the protocol: 10 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_host_and_a_late_grant() {

@@ -24,7 +24,9 @@ use aegis_wire::control::Secret;
 use aegis_wire::control::Source;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use aws_lc_rs::signature::KeyPair as _;
+use bytes::Bytes;
 use http::Request;
+use http_body_util::Full;
 
 const OPENAI: &str = "openai.mock.aegis.test";
 const ANTHROPIC: &str = "anthropic.mock.aegis.test";
@@ -128,6 +130,22 @@ async fn an_owner_whom_the_client_does_not_name_is_not_asked() {
     ] {
         let answer = ask(&session, &custody).await;
         assert_eq!(answer.error_code(), Some("custody_missing"), "{custody}");
+    }
+    assert_eq!(questions(&world), 0);
+}
+
+/// The operator is a client too: with the owner's account it would read what others left there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_in_a_sealed_account_is_nobody_s_to_ask_for() {
+    let (world, session) = start().await;
+    let owner = Owner::new(1);
+    owner.provision(&session, &owner.account(&session)).await;
+    for path in ["files", "files/file-1/content", "batches", "chat/completions"] {
+        let request = Request::get(format!("https://{OPENAI}/v1/{path}"))
+            .header("aegis-custody", format!("sealed {}", owner.hash()));
+        let answer =
+            exchange(&session, request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.error_code(), Some("sealed_scope"), "{path}");
     }
     assert_eq!(questions(&world), 0);
 }

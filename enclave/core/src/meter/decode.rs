@@ -70,7 +70,8 @@ impl Decoder {
             self.given += made as u64;
             self.at_end = at_end || self.taken == 0;
             if (used, made) == (0, 0) {
-                return Some(());
+                // Text behind the end could hold other figures than those seen.
+                return input.is_empty().then_some(());
             }
             input = input.get(used..)?;
             if self.given > FREE_BYTES + RATIO * self.taken {
@@ -193,7 +194,8 @@ impl Coding for Zstd {
         let made = self.frame.read(room).ok()?;
         let at_end = self.frame.blocks_decoded() > 0 && self.frame.is_finished();
         if made > 0 || at_end {
-            return Some((0, made, at_end));
+            // What was gathered beyond the end is another frame.
+            return (!at_end || self.part.is_empty()).then_some((0, made, at_end));
         }
         let used = input.len().min(Self::STEP_BYTES);
         self.part.extend_from_slice(input.get(..used)?);

@@ -198,6 +198,22 @@ fn encodings_that_are_not_known_end_metering() {
     }
 }
 
+/// A second frame could hold the last figures, which alone count.
+#[test]
+fn text_behind_the_end_breaks_the_figures() {
+    let [first, second] = [&b"{\"usage\":{\"prompt_tokens\":5}}"[..], b"{}"];
+    for encoding in ["br", "zstd"] {
+        let mut twice = encode(encoding, [first]);
+        assert!(!chat(encoding, &twice).broken, "{encoding}");
+        twice.extend(encode(encoding, [second]));
+        for chunk in [1, 7, 1 << 14] {
+            let rules = Api::Chat.rules();
+            let metered = read(rules, "application/json", encoding, twice.chunks(chunk));
+            assert!(metered.broken, "{encoding} in pieces of {chunk}");
+        }
+    }
+}
+
 #[test]
 fn an_empty_body_is_whole_in_every_encoding() {
     for encoding in ENCODINGS {
