@@ -5,13 +5,16 @@ use std::io::{IsTerminal, Write};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, ExitCode};
-use std::sync::mpsc;
-use std::{env, fs, thread};
+use std::sync::{Barrier, mpsc};
+use std::{env, fs, hint, thread};
 
 use aegis_enclave::boot;
 use aws_lc_rs::rand;
 use memmap2::MmapMut;
 use nix::sys::{ptrace, signal};
+
+/// At once; more than the C library has arenas for.
+const SESSIONS: usize = 20;
 
 fn main() -> ExitCode {
     let deed = env::args().nth(1).unwrap_or_default();
@@ -41,12 +44,21 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!done))
 }
 
-/// What a session takes: a thread, memory of it, a lock, random numbers, a socket, output.
+/// What sessions take, many at once: threads, memory of them that is given back, a lock, random numbers,
+/// a socket, output.
 fn serve() -> bool {
-    let answers = (0..4u8)
-        .map(|number| thread::spawn(move || rand::fill(&mut vec![number; 1 << 20]).is_ok()));
-    let answers: Vec<_> = answers.collect();
-    let grown = answers.into_iter().all(|thread| thread.join().is_ok_and(|drawn| drawn));
+    let all = Barrier::new(SESSIONS);
+    let session = |number: usize| {
+        let number = number as u8;
+        let pieces = hint::black_box(vec![vec![number; 60 << 10]; 40]);
+        all.wait();
+        drop(pieces);
+        rand::fill(&mut vec![number; 1 << 20]).is_ok()
+    };
+    let grown = thread::scope(|scope| {
+        let all: Vec<_> = (0..SESSIONS).map(|n| scope.spawn(move || session(n))).collect();
+        all.into_iter().all(|session| session.join().is_ok_and(|drawn| drawn))
+    });
     let socket = UnixDatagram::unbound().is_ok();
     grown && socket && std::io::stdout().write_all(b"served\n").is_ok()
 }

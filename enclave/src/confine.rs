@@ -6,6 +6,7 @@
 //! ARCHITECTURE.md says how to make it anew.
 
 use std::collections::BTreeMap;
+use std::{hint, sync::Barrier, thread};
 
 use seccompiler::SeccompCmpArgLen::Dword;
 use seccompiler::SeccompCmpOp::{self, Eq, MaskedEq};
@@ -69,6 +70,7 @@ const BY_ARGUMENT: [(i64, u8, SeccompCmpOp, u64); 5] = [
 /// Leaves all threads of this process, and those to come, the calls of this module and sockets of
 /// one address family, for good, and takes the way to new privileges from them.
 pub fn confine(family: i32) -> Result<(), Error> {
+    settle_memory();
     let only_family = (libc::SYS_socket, 0, Eq, family as u64);
     let mut rules: BTreeMap<i64, Vec<_>> = CALLS.into_iter().map(|call| (call, vec![])).collect();
     for (call, place, operator, value) in BY_ARGUMENT.into_iter().chain([only_family]) {
@@ -78,4 +80,21 @@ pub fn confine(family: i32) -> Result<(), Error> {
     let (other, listed) = (SeccompAction::KillProcess, SeccompAction::Allow);
     let filter = SeccompFilter::new(rules, other, listed, TargetArch::x86_64)?;
     seccompiler::apply_filter_all_threads(&BpfProgram::try_from(filter)?)
+}
+
+/// More threads than the C library gives an arena each before it counts the processors.
+const THREADS: usize = 16;
+
+/// Two things the C library reads from files, once: how the kernel overcommits, when a thread first
+/// gives memory back, and how many processors there are, when many threads first take some at once.
+/// So both happen now, while files may be opened.
+fn settle_memory() {
+    let all = Barrier::new(THREADS);
+    let take_and_give_back = || {
+        let pieces = [0; 16].map(|byte: u8| hint::black_box(vec![byte; 64 << 10]));
+        all.wait();
+        drop(pieces);
+    };
+    // A thread that cannot be had ends PID 1, and so the machine, before anything is served.
+    thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(take_and_give_back))));
 }

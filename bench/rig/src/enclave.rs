@@ -59,7 +59,9 @@ impl Enclave {
         };
         let legs = ["run".as_ref(), "--legs".as_ref(), legs.as_os_str()];
         let state = ["--state".as_ref(), state.as_os_str()];
-        let rest = ["--mock-root".as_ref(), mock_root.as_os_str(), "--exit-with-stdin".as_ref()];
+        let rest = ["--mock-root".as_ref(), mock_root.as_os_str()];
+        // Confined as an image's program is, so that every test also tries the list of system calls.
+        let rest = [&rest[..], &["--exit-with-stdin".as_ref(), "--confine".as_ref()]].concat();
         let program =
             Program::start_at(Binary::Enclave, &path, &[&legs[..], &state, &rest].concat())?;
         let ready = program.line(ready_line).await?;
@@ -88,6 +90,14 @@ impl Enclave {
         match &self.running {
             Running::Process(program) => Some(program.pid()),
             Running::Machine(_) => None,
+        }
+    }
+
+    /// The machine; none for a process.
+    pub fn as_machine(&self) -> Option<&aegis_eif::boot::Enclave> {
+        match &self.running {
+            Running::Process(_) => None,
+            Running::Machine(machine) => Some(machine),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Enclaves that are machines: images with the shipped programs on QEMU's `nitro-enclave` machine.
 //!
-//! [`Programs`] builds what the images hold, once for each run, from a copy of the source at a fixed
-//! place in the cache: the place shows in the flags of a build, and dependencies compiled there
+//! [`Programs`] builds what the images hold, unless it has them of this very source, from a copy of it at
+//! a fixed place in the cache: the place shows in the flags of a build, and dependencies compiled there
 //! serve the next run, wherever its checkout is. [`Image`] lays one out, [`Image::boot`] starts it.
 
 use std::collections::BTreeMap;
@@ -25,13 +25,20 @@ use aegis_eif::recipe::Context;
 use aegis_eif::recipe::enclave;
 use aegis_eif::recipe::enclave::Program;
 use aegis_eif::recipe::kernel::Variant;
+use aegis_eif::sbom::Bill;
 use aegis_verifier::ImageMeasurement;
 use aegis_verifier::Pcr;
+use sha2::Digest as _;
+use sha2::Sha256;
 
 /// The table of the production rows, in the source.
 pub const TABLE: &str = "enclave/providers.table";
 /// One byte of it: the first provider's name ends in another letter.
 const BYTE: [&str; 2] = ["authority api.openai.com\n", "authority api.openai.con\n"];
+
+/// What decides the bytes of the programs: their source, and how they are built.
+const MADE_OF: [&str; 6] =
+    [".cargo/", "Cargo.lock", "Cargo.toml", "eif-build/", "enclave/", "rust-toolchain.toml"];
 
 /// The two programs that may be `/init`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +55,12 @@ pub struct Programs {
     context: Context,
     tools: Tools,
     tree: PathBuf,
-    /// As the source is, and with one other byte in the table.
-    built: [BTreeMap<&'static str, PathBuf>; 2],
+    /// Where they are.
+    built: PathBuf,
     _lock: File,
 }
 
 impl Init {
-    const ALL: [Self; 2] = [Self::Production, Self::Development];
-
     fn program(self) -> Program {
         match self {
             Self::Production => Program::enclave(),
@@ -63,40 +68,60 @@ impl Init {
         }
     }
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Production => "production",
-            Self::Development => "development",
+    /// The file's name; one with another byte in its table is another file.
+    fn file(self, changed: bool) -> &'static str {
+        match (self, changed) {
+            (Self::Production, false) => "production",
+            (Self::Development, false) => "development",
+            (Self::Production, true) => "production-changed",
+            (Self::Development, true) => "development-changed",
         }
     }
 }
 
 impl Programs {
-    /// Builds both programs, and both again with one byte of the provider table changed. Nobody else
-    /// builds there while this value lives.
+    /// Has both programs, and the development one also with one byte of the provider table changed.
+    /// Nobody else builds there while this value lives.
     pub fn build() -> io::Result<Self> {
         let cache = Cache::of_environment().map_err(io::Error::other)?;
         let folder = cache.root().join("boot");
-        let tree = folder.join("tree");
+        let (tree, built) = (folder.join("tree"), folder.join("programs"));
         fs::create_dir_all(&tree)?;
+        fs::create_dir_all(&built)?;
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
         let context = Context { cache, any_toolchain: false };
         let tools = Tools::get(&context).map_err(io::Error::other)?;
-        copy_source(&tree)?;
-        let mut built = [BTreeMap::new(), BTreeMap::new()];
-        for (programs, name) in built.iter_mut().zip(["as-it-is", "changed"]) {
-            if name == "changed" {
-                change_a_byte(&tree)?;
-            }
-            for init in Init::ALL {
-                let path = enclave::in_place(&context, &tree, &init.program());
-                let kept = folder.join(format!("{}-{name}", init.name()));
-                fs::copy(path.map_err(io::Error::other)?, &kept)?;
-                programs.insert(init.name(), kept);
-            }
+        let source = copy_source(&tree)?;
+        let programs = Self { context, tools, tree, built, _lock: lock };
+        programs.make(&source)?;
+        Ok(programs)
+    }
+
+    /// Builds them from the tree, whose digest is `source`, if what is there is from another one.
+    fn make(&self, source: &str) -> io::Result<()> {
+        let made_of = self.built.join("made-of");
+        if fs::read_to_string(&made_of).is_ok_and(|made_of| made_of == source) {
+            return Ok(());
         }
-        Ok(Self { context, tools, tree, built, _lock: lock })
+        match fs::remove_file(&made_of) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let build = |init: Init, changed: bool| {
+            let path = enclave::in_place(&self.context, &self.tree, &init.program());
+            fs::copy(path.map_err(io::Error::other)?, self.built.join(init.file(changed)))
+        };
+        let table = self.tree.join(TABLE);
+        let as_it_is = fs::read_to_string(&table)?;
+        fs::write(&table, with_another_byte(&as_it_is)?)?;
+        let changed = build(Init::Development, true);
+        // The tree is the source again, whatever became of it.
+        fs::write(&table, as_it_is)?;
+        changed?;
+        build(Init::Production, false)?;
+        build(Init::Development, false)?;
+        fs::write(made_of, source)
     }
 
     /// With what they were built.
@@ -104,31 +129,43 @@ impl Programs {
         &self.context
     }
 
-    /// An image with one of them, and `files` beside it.
+    /// An image with one of them, and `files` beside it. Of the production program there is none with
+    /// another table.
     pub fn image(
         &self,
         init: Init,
         changed: bool,
         files: &[(&str, &Path)],
     ) -> io::Result<Image<'_>> {
-        let [as_it_is, with_other_table] = &self.built;
-        let programs = if changed { with_other_table } else { as_it_is };
-        let recipe = Recipe {
+        let files = files.iter().map(|(name, path)| (name.to_string(), path.to_path_buf()));
+        let program = Some(self.built.join(init.file(changed)));
+        let recipe = Recipe { files: files.collect(), ..self.recipe(init, program) };
+        let made = make::once(&self.context, &recipe).map_err(io::Error::other)?;
+        Ok(Image { tools: &self.tools, made })
+    }
+
+    /// The bill of materials of the production image, as a release has it.
+    pub fn bill(&self) -> io::Result<Vec<u8>> {
+        let recipe = self.recipe(Init::Production, None);
+        let bill = make::once(&self.context, &recipe).and_then(|made| {
+            Bill::of(&self.tree, &recipe.program, &made.release, &make::program(&made)?)
+        });
+        Ok(bill.map_err(io::Error::other)?.to_bytes())
+    }
+
+    /// With this program, or with the one that the tree makes.
+    fn recipe(&self, init: Init, program: Option<PathBuf>) -> Recipe {
+        Recipe {
             source: self.tree.clone(),
             program: init.program(),
             variant: Variant::Production,
             kernel: None,
-            init: programs.get(init.name()).cloned(),
-            files: files
-                .iter()
-                .map(|(name, path)| (name.to_string(), path.to_path_buf()))
-                .collect(),
+            init: program,
+            files: BTreeMap::new(),
             command_line: None,
             provider_table: None,
             number: None,
-        };
-        let made = make::once(&self.context, &recipe).map_err(io::Error::other)?;
-        Ok(Image { tools: &self.tools, made })
+        }
     }
 
     /// The mock's rows, which follow them in the development table.
@@ -140,7 +177,7 @@ impl Programs {
     /// that runs such an image.
     pub fn table(&self, changed: bool) -> io::Result<String> {
         let text = fs::read_to_string(source().join(TABLE))?;
-        Ok(if changed { text.replacen(BYTE[0], BYTE[1], 1) } else { text })
+        if changed { with_another_byte(&text) } else { Ok(text) }
     }
 }
 
@@ -175,9 +212,9 @@ fn source() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// Makes `tree` equal to the source as git sees it. Files whose content is right keep their time, so
-/// that only what changed is compiled.
-fn copy_source(tree: &Path) -> io::Result<()> {
+/// Makes `tree` equal to the source as git sees it, and gives the digest of what programs are made of.
+/// Files whose content is right keep their time, so that only what changed is compiled.
+fn copy_source(tree: &Path) -> io::Result<String> {
     let mut git = Command::new("git");
     git.current_dir(source());
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
@@ -189,16 +226,21 @@ fn copy_source(tree: &Path) -> io::Result<()> {
     let names = listing.split('\0').filter(|name| source().join(name).is_file());
     let names: BTreeSet<_> = names.map(PathBuf::from).collect();
     remove_others(tree, tree, &names)?;
+    let mut made_of = Sha256::new();
     for name in &names {
         let to = tree.join(name);
         let wanted = fs::read(source().join(name))?;
+        if MADE_OF.iter().any(|part| name.to_string_lossy().starts_with(part)) {
+            made_of.update(format!("{} {}\n", name.display(), wanted.len()));
+            made_of.update(&wanted);
+        }
         if fs::read(&to).is_ok_and(|present| present == wanted) {
             continue;
         }
         fs::create_dir_all(to.parent().unwrap_or(tree))?;
         fs::write(&to, wanted)?;
     }
-    Ok(())
+    Ok(hex::encode(made_of.finalize()))
 }
 
 /// What is not in the source must not be built.
@@ -214,12 +256,10 @@ fn remove_others(tree: &Path, folder: &Path, names: &BTreeSet<PathBuf>) -> io::R
     Ok(())
 }
 
-fn change_a_byte(tree: &Path) -> io::Result<()> {
-    let path = tree.join(TABLE);
-    let text = fs::read_to_string(&path)?;
-    let changed = text.replacen(BYTE[0], BYTE[1], 1);
-    if changed == text {
+fn with_another_byte(table: &str) -> io::Result<String> {
+    let changed = table.replacen(BYTE[0], BYTE[1], 1);
+    if changed == table {
         return Err(io::Error::other(format!("{TABLE} has no line {:?}", BYTE[0])));
     }
-    fs::write(path, changed)
+    Ok(changed)
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::io::BufRead as _;
 use std::io::BufReader;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -24,6 +25,10 @@ use tokio::sync::watch;
 /// How long a program may take until it says that it is ready: a bound on a hang, many times
 /// what a loaded machine needs.
 const READY: Duration = Duration::from_secs(60);
+
+/// What no program of ours may ever end with: SIGILL, SIGABRT, SIGSEGV, and SIGSYS, which is a system
+/// call that a confined enclave may not make (the kernel's log has its number).
+const FATAL: [i32; 4] = [4, 6, 11, 31];
 
 /// A program of this workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +217,13 @@ impl Drop for Program {
         drop(self.stdin.take());
         // A program that has ended already cannot be killed, which is what is wanted.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let ended = self.child.wait().ok().and_then(|status| status.signal());
+        // A test that only saw the program go away would take its death for what it waited for.
+        if let Some(signal) = ended.filter(|signal| FATAL.contains(signal)) {
+            let said = format!("{} died of signal {signal}: {}", self.name, self.stderr());
+            assert!(thread::panicking(), "{said}");
+            eprintln!("{said}");
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use aegis_client::Trust;
 use aegis_dev_attester::DevelopmentAttester;
@@ -44,6 +46,10 @@ use crate::site::Site;
 use crate::user::KEY;
 use crate::user::User;
 use crate::world::MOCK_NAMES;
+
+/// How long an enclave may take from its heartbeat to its control channel: a bound on a hang. It makes
+/// its keys in between, on an emulated processor.
+const READY: Duration = Duration::from_secs(180);
 
 /// Tenant of [`KEY`].
 pub const TENANT: &str = "tenant-of-the-first-key";
@@ -264,16 +270,20 @@ impl Stack {
     /// opens tunnels.
     pub async fn ready(&self) -> io::Result<()> {
         let user = self.user(KEY)?;
-        for _ in 0..600 {
+        let asked = Instant::now();
+        while asked.elapsed() < READY {
             match user.session(aegis_client::Mode::Http2).await {
                 Err(error) if error.is_away() => {}
                 Err(error) => return Err(io::Error::other(error)),
                 Ok(_) => return Ok(()),
             }
             // Nothing tells a client when a router is back; it asks again, as an agent does.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Err(io::Error::other("the host did not open a tunnel within 600 attempts"))
+        let said = self.host.as_ref().map(Program::stderr).unwrap_or_default();
+        Err(io::Error::other(format!(
+            "the host opened no tunnel within {READY:?}; it said:\n{said}"
+        )))
     }
 }
 

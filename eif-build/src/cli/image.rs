@@ -5,6 +5,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use aegis_eif::Error;
+use aegis_eif::boot::Enclave;
+use aegis_eif::boot::Options;
+use aegis_eif::boot::Parent;
+use aegis_eif::boot::Tools;
 use aegis_eif::cache::sha256_hex;
 use aegis_eif::cache::write_atomically;
 use aegis_eif::eif::Eif;
@@ -33,6 +37,7 @@ pub(super) fn twice(
     arguments: RecipeArguments,
     out: &Path,
     fresh_kernel: bool,
+    boot: bool,
 ) -> Result<(), Error> {
     let production = is_production(&arguments);
     let recipe = recipe(arguments)?;
@@ -44,6 +49,11 @@ pub(super) fn twice(
     }
     write(&first, out)?;
     report(&first, out);
+    if boot {
+        let (tools, image) = (Tools::get(context)?, out.join("aegis.eif"));
+        let machine = Enclave::start(&tools, &image, Parent::new()?, &Options::default())?;
+        println!("emulated, its heartbeat comes after {:.2} s", machine.boot_time().as_secs_f64());
+    }
     println!("image reproducible: yes, PCR0 {}", first.release.pcr0);
     Ok(())
 }
@@ -199,8 +209,11 @@ fn write(made: &Made, out: &Path) -> Result<(), Error> {
 
 /// Sizes, for whoever watches the image grow.
 fn report(made: &Made, out: &Path) {
-    println!("{}: {} bytes", out.join("aegis.eif").display(), made.bytes.len());
+    let whole = made.bytes.len();
+    println!("{}: {whole} bytes, at most {LARGEST_IMAGE_BYTES}", out.join("aegis.eif").display());
     for section in &made.release.sections {
-        println!("  {:<12} {:>9} bytes", section.kind, section.digest.bytes);
+        let bytes = section.digest.bytes;
+        let share = 100.0 * bytes as f64 / whole as f64;
+        println!("  {:<12} {bytes:>9} bytes {share:>6.2} %", section.kind);
     }
 }

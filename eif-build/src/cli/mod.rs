@@ -59,6 +59,9 @@ enum Command {
         /// Build the kernel once more even if this recipe has come out of two folders alike before.
         #[arg(long)]
         fresh_kernel: bool,
+        /// Boot it on the emulated machine too, and say how long it takes to its heartbeat.
+        #[arg(long)]
+        boot: bool,
     },
     /// Builds an image once, from source or from parts given as files.
     Build {
@@ -125,8 +128,8 @@ enum Command {
         #[command(flatten)]
         program: ProgramArguments,
     },
-    /// Builds the test tools (QEMU with the nitro-enclave machine, vhost-device-vsock), prints
-    /// their paths.
+    /// Gets everything that booting takes on this machine: Debian packages, the kernel, QEMU with the
+    /// nitro-enclave machine, vhost-device-vsock; prints the paths of the last two.
     Tools,
     /// Boots an image under QEMU and waits for its heartbeat.
     ///
@@ -232,8 +235,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Error> {
         Ok(Context { cache: Cache::of_environment()?, any_toolchain: arguments.any_toolchain })
     };
     match arguments.command {
-        Command::Image { recipe, out, fresh_kernel } => {
-            image::twice(&context()?, recipe, &out, fresh_kernel)
+        Command::Image { recipe, out, fresh_kernel, boot } => {
+            image::twice(&context()?, recipe, &out, fresh_kernel, boot)
         }
         Command::Build { recipe, out } => image::once(&context()?, recipe, &out),
         Command::Release { recipe, out, fresh_kernel } => {

@@ -11,6 +11,7 @@ use aegis_eif::recipe::enclave;
 use aegis_eif::recipe::kernel;
 use aegis_eif::recipe::kernel::Variant;
 use aegis_eif::recipe::say;
+use aegis_eif::recipe::toolchain;
 
 use super::ProgramArguments;
 use super::image;
@@ -36,7 +37,13 @@ pub(super) fn program(context: &Context, arguments: &ProgramArguments) -> Result
     Ok(())
 }
 
+/// What tests of machines take beside the tools: a Python for PyPI, and what judges scripts and units.
+const OF_TESTS: [&str; 4] = ["jq", "python3-venv", "shellcheck", "systemd"];
+
 pub(super) fn tools(context: &Context) -> Result<(), Error> {
+    toolchain::check(context)?;
+    apt::ensure(context, &OF_TESTS)?;
+    kernel::once(context, Variant::Production)?;
     let tools = Tools::get(context)?;
     println!("{}\n{}", tools.qemu.program.display(), tools.vsock_device.display());
     Ok(())

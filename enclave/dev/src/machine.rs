@@ -1,6 +1,7 @@
 //! The program as PID 1 of an emulated enclave: boots as the production program does, with the same
 //! legs, limits and system calls. Its attester's key and the mock provider's root are files beside it
-//! in the image, so they are measured; nothing comes from arguments.
+//! in the image, so they are measured; nothing comes from arguments. One more port tells how much
+//! memory there is: see [`crate::memory`].
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -12,7 +13,7 @@ use aws_nitro_enclaves_nsm_api::api::{Request, Response};
 use aws_nitro_enclaves_nsm_api::driver;
 use tokio::runtime::Runtime;
 
-use crate::{Signer, TABLE, mock_roots};
+use crate::{Signer, TABLE, memory::Memory, mock_roots};
 
 /// Key and certificate of the development root, as its state folder has them.
 const ATTESTER: &str = "/root.key.pem";
@@ -40,10 +41,12 @@ async fn serve() -> Result<Infallible, BootError> {
     let attester = Box::new(Emulated { nsm, signer: Signer { attester: signer, pcrs } });
     let mock = mock_roots(Path::new(MOCK_ROOT)).map_err(|_| "the image has no mock root")?;
     let legs = Box::new(Vsock::listen().map_err(|_| "the session port cannot be had")?);
+    let memory = Memory::open().map_err(|_| "the machine does not tell its memory")?;
     boot::heartbeat(&*legs).await.map_err(|_| "the parent does not answer the heartbeat")?;
     let roots = vec![public_roots(), ("mock", mock)];
     let enclave = Enclave::boot(Setup { attester, table: &TABLE, roots, legs })?;
     boot::confine(boot::VSOCK).map_err(|_| "system calls cannot be given up")?;
+    tokio::spawn(memory.tell());
     Ok(enclave.serve().await)
 }
 

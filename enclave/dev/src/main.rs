@@ -7,6 +7,7 @@
 
 mod legs;
 mod machine;
+mod memory;
 
 use std::{
     io::Read,

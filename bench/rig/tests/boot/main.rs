@@ -3,9 +3,11 @@
 //! hold, and the emulator when the cache has none.
 #![allow(clippy::unwrap_used)]
 
+mod bill;
 mod nitro;
 mod path;
 mod refused;
+mod soak;
 
 use std::sync::OnceLock;
 

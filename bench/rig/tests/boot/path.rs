@@ -49,8 +49,9 @@ async fn an_sdk_reaches_the_provider_through_the_machine() {
     let credential = format!("Bearer {DEFAULT_KEY}");
     assert_eq!(recorded[1].header_values("authorization"), [credential.as_bytes()]);
     assert!(stack.record.find(b"machine-canary").is_empty(), "the host saw plaintext");
+    // Grants of one start count from a multiple of 2^20.
     let settled = |event: &serde_json::Value| {
-        let second = event["request"].as_str().is_some_and(|request| request.ends_with("-2"));
+        let second = event["grant"].as_u64().is_some_and(|grant| grant % (1 << 20) == 1);
         (event["event"] == "usage" && second).then(|| event["source"].clone())
     };
     assert_eq!(stack.event(settled).await.unwrap(), "provider", "usage comes over the control leg");
