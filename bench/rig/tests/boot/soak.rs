@@ -96,10 +96,11 @@ async fn churn(machine: &boot::Enclave, user: &User, connections: usize) {
 fn connection(machine: &boot::Enclave, number: usize) {
     let mut leg = machine.connect(SESSION_PORT).unwrap();
     leg.set_read_timeout(Some(PATIENCE)).unwrap();
-    if number % 3 > 0 {
+    let further = number % 3;
+    if further >= 1 {
         leg.write_all(&Preface(number as u64).encode()).unwrap();
     }
-    if number % 3 > 1 {
+    if further == 2 {
         leg.write_all(&[b'x'; 4096]).unwrap();
         let mut answer = Vec::new();
         // Ended with an alert, or reset because not all was read.
