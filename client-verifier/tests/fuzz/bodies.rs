@@ -4,6 +4,9 @@
 //! under libFuzzer. Inputs that must be signed are not documents but edits of one, because every
 //! process has keys of its own.
 
+#[path = "edit.rs"]
+mod edit;
+
 use std::sync::LazyLock;
 
 use aegis_dev_attester::forge::ChainSpec;
@@ -27,6 +30,8 @@ use ciborium::Value;
 use coset::CborSerializable;
 use coset::CoseSign1;
 use coset::TaggedCborSerializable;
+
+pub(crate) use edit::edit;
 
 pub(crate) const NOW_SECS: u64 = 1_750_000_000;
 pub(crate) const NOW: UnixTime = UnixTime::from_secs(NOW_SECS);
@@ -124,27 +129,6 @@ pub(crate) fn extension(input: &[u8]) {
     if let Err(error) = judge(&document_under(&chain).sign(&chain).encode(), root) {
         // One value may be too long for a certificate of at most 1 KiB.
         assert!(matches!(error.step(), Step::Payload | Step::Chain), "{error}");
-    }
-}
-
-/// Applies a list of edits, each `KIND PLACE PLACE ARGUMENT` and what follows: a byte replaced, up to
-/// 15 bytes put in, a range removed, a range repeated, the rest cut off.
-pub(crate) fn edit(bytes: &mut Vec<u8>, mut edits: &[u8]) {
-    while let [kind, high, low, argument, rest @ ..] = edits {
-        edits = rest;
-        let at = usize::from(u16::from_be_bytes([*high, *low])) % (bytes.len() + 1);
-        let end = (at + usize::from(*argument)).min(bytes.len());
-        match kind % 5 {
-            0 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = *argument),
-            1 => {
-                let (new, rest) = edits.split_at(edits.len().min(usize::from(argument % 16)));
-                bytes.splice(at..at, new.iter().copied());
-                edits = rest;
-            }
-            2 => drop(bytes.drain(at..end)),
-            3 => bytes.extend_from_within(at..end),
-            _ => bytes.truncate(at),
-        }
     }
 }
 

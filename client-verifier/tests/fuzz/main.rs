@@ -1,12 +1,13 @@
 //! Hostile bytes: no panic, and nothing passes that says something else than what was signed.
 //!
 //! Property tests on stable Rust, whose counts are proptest's (`PROPTEST_CASES` raises them), and in
-//! `corpus` the bodies of the libFuzzer targets over their kept corpus.
+//! `kept` the bodies of the libFuzzer targets over their kept corpus.
 
 #![allow(clippy::unwrap_used)]
 
 mod bodies;
 mod corpus;
+mod kept;
 
 use aegis_dev_attester::forge::ChainSpec;
 use aegis_dev_attester::forge::Extension;
