@@ -33,7 +33,7 @@ const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 
 /// Key usage bits: bit n of RFC 5280, section 4.2.1.3, is `1 << n`.
 pub(crate) mod key_usage {
-    pub(crate) const DIGITAL_SIGNATURE: u16 = 1 << 0;
+    pub(crate) const DIGITAL_SIGNATURE: u16 = 1;
     pub(crate) const NON_REPUDIATION: u16 = 1 << 1;
     pub(crate) const KEY_CERT_SIGN: u16 = 1 << 5;
     pub(crate) const CRL_SIGN: u16 = 1 << 6;

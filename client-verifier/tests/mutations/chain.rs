@@ -13,7 +13,6 @@ use aegis_verifier::error::CertificatePosition::CaBundle;
 use aegis_verifier::error::CertificatePosition::Leaf;
 use aegis_verifier::error::ChainError;
 use aegis_verifier::limits::MAX_REMEMBERED_CHAINS;
-use aegis_verifier::verify;
 use aegis_verifier::verify_remembering;
 
 use crate::support::CHAIN;
@@ -23,6 +22,7 @@ use crate::support::allowed;
 use crate::support::challenge;
 use crate::support::defects;
 use crate::support::document;
+use crate::support::judge;
 use crate::support::policy;
 
 allowed! {
@@ -143,7 +143,7 @@ fn self_made_root_with_the_name_of_aws_s() {
     let chain = spec.issue();
     let policy = Policy::dangerous_any_measurement(TrustAnchor::aws_nitro());
     let bytes = document(&chain).sign(&chain).encode();
-    let error = verify(&bytes, &policy, &challenge(), NOW).unwrap_err();
+    let error = judge(&bytes, &policy, &challenge(), NOW).unwrap_err();
     let found = RootFingerprint::new(chain.root_fingerprint());
     let trusted = RootFingerprint::AWS_NITRO_G1;
     assert_eq!(error, Error::Chain(ChainError::UntrustedRoot { found, trusted }));
@@ -156,7 +156,7 @@ fn aws_s_root_in_front_of_a_self_made_chain() {
     chain.cabundle[0] = aegis_verifier::AWS_NITRO_ROOT_G1_DER.to_vec();
     let policy = Policy::dangerous_any_measurement(TrustAnchor::aws_nitro());
     let bytes = document(&chain).sign(&chain).encode();
-    let error = verify(&bytes, &policy, &challenge(), NOW).unwrap_err();
+    let error = judge(&bytes, &policy, &challenge(), NOW).unwrap_err();
     assert_eq!(error, Error::Chain(ChainError::UnknownIssuer));
 }
 

@@ -68,7 +68,19 @@ pub(crate) fn policy(chain: &IssuedChain) -> Policy {
 }
 
 pub(crate) fn verify_bytes(bytes: &[u8], chain: &IssuedChain) -> Result<VerifiedEnclave, Error> {
-    verify(bytes, &policy(chain), &challenge(), NOW)
+    judge(bytes, &policy(chain), &challenge(), NOW)
+}
+
+/// The verdict, which is also compared with the other backend's where both are at hand
+/// (`tests/portable`).
+pub(crate) fn judge(
+    bytes: &[u8],
+    policy: &Policy,
+    challenge: &Challenge<'_>,
+    now: UnixTime,
+) -> Result<VerifiedEnclave, Error> {
+    crate::compare(bytes, now);
+    verify(bytes, policy, challenge, now)
 }
 
 /// A defect in what is signed.
@@ -105,7 +117,7 @@ pub(crate) fn in_the_bundle(mutate: fn(&mut Vec<Vec<u8>>)) -> Result<VerifiedEnc
     let mut chain = ChainSpec::like_aws(NOW_SECS).issue();
     let policy = policy(&chain);
     mutate(&mut chain.cabundle);
-    verify(&document(&chain).sign(&chain).encode(), &policy, &challenge(), NOW)
+    judge(&document(&chain).sign(&chain).encode(), &policy, &challenge(), NOW)
 }
 
 /// Another question, time or policy, the document being good.
@@ -118,7 +130,7 @@ pub(crate) fn asked(ask: fn(&mut Question)) -> Result<VerifiedEnclave, Error> {
     };
     ask(&mut question);
     let Question { document, policy, challenge, now } = question;
-    verify(&document.sign(&CHAIN).encode(), &policy, &challenge, now)
+    judge(&document.sign(&CHAIN).encode(), &policy, &challenge, now)
 }
 
 /// All that a relying party brings, beside the document.
