@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aegis_client::{Client, Config, Custodies, OuterRoots, Router, Session, Trust, VirtualKey};
+use aegis_client::{
+    Client, Config, Custodies, Followed, OuterRoots, Router, Session, Trust, VirtualKey,
+};
 use aegis_verifier::TrustAnchor;
 use aegis_wire::{
     account::{self, Account},
@@ -18,10 +20,11 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use crate::{
-    accept,
+    accepting::Accepting,
     agent::start::{say, stopped},
     args::{AccountSealArgs, AccountServeArgs},
     failure::Failure,
+    lists::Teller,
     secret_file,
 };
 
@@ -44,34 +47,39 @@ pub fn key(path: &Path) -> Result<(), Failure> {
 
 /// Seals the account to the enclave that answers now.
 pub async fn seal(args: &AccountSealArgs) -> Result<(), Failure> {
-    let owner = Owner::of(args)?;
-    let session = owner.client.session(&owner.virtual_key).await.map_err(Failure::refused)?;
+    let (router, accepting) = way(args)?;
+    let believed = accepting.believe(&router).await?;
+    let owner = Owner::of(args, router, believed.trust)?;
+    let session = owner.client.session(&owner.virtual_key).await?;
     owner.provision(&session).await
 }
 
 /// Seals the account again whenever another enclave answers, and before a record ends.
 pub async fn serve(args: &AccountServeArgs) -> Result<(), Failure> {
-    let owner = Owner::of(&args.seal)?;
     let mut stop = std::pin::pin!(stopped()?);
-    let (mut served, mut until) = (Vec::new(), UNIX_EPOCH);
-    loop {
-        match owner.client.session(&owner.virtual_key).await {
-            Err(error) if error.is_away() => eprintln!("aegis: {error}"),
-            Err(error) => return Err(Failure::refused(error)),
-            Ok(session) => {
-                let spki = &session.attested().transcript().spki;
-                if *spki != served || SystemTime::now() >= until {
-                    owner.provision(&session).await?;
-                    served.clone_from(spki);
-                    until = SystemTime::now() + owner.life / RENEWAL as u32;
-                }
-            }
-        }
-        tokio::select! {
-            () = sleep(Duration::from_secs(args.every)) => {}
-            () = &mut stop => return Ok(()),
-        }
+    let (router, accepting) = way(&args.seal)?;
+    let believed = tokio::select! {
+        believed = accepting.believe_patiently(&router) => believed?,
+        () = &mut stop => return Ok(()),
+    };
+    let owner = Owner::of(&args.seal, router, believed.trust.clone())?;
+    let teller = Teller::default();
+    let every = Duration::from_secs(args.releases_every);
+    let told = |followed: &Followed| teller.tell(followed);
+    tokio::select! {
+        sealing = owner.keep_sealed(Duration::from_secs(args.every)) => sealing,
+        () = believed.follow(&owner.client, every, told) => Ok(()),
+        () = &mut stop => Ok(()),
     }
+}
+
+/// Where the enclave is asked for, and which one may have the account.
+fn way(args: &AccountSealArgs) -> Result<(Router, Accepting), Failure> {
+    let anchor = args
+        .dangerous_development_root
+        .map_or_else(TrustAnchor::aws_nitro, TrustAnchor::dangerous_development_root);
+    let roots = args.router_ca.as_deref().map_or(OuterRoots::Web, OuterRoots::File);
+    Ok((Router::new(&args.router, roots)?, Accepting::of(&args.accepting, anchor)?))
 }
 
 /// An owner with one account and the way to a router.
@@ -86,16 +94,8 @@ struct Owner {
 }
 
 impl Owner {
-    fn of(args: &AccountSealArgs) -> Result<Self, Failure> {
-        let anchor = args
-            .dangerous_development_root
-            .map_or_else(TrustAnchor::aws_nitro, TrustAnchor::dangerous_development_root);
-        let roots = args.router_ca.as_deref().map_or(OuterRoots::Web, OuterRoots::File);
-        let config = Config {
-            router: Router::new(&args.router, roots)?,
-            trust: Trust::new(anchor, &accept::read(&args.accept)?)?,
-            custodies: Custodies::CLIENT,
-        };
+    fn of(args: &AccountSealArgs, router: Router, trust: Trust) -> Result<Self, Failure> {
+        let config = Config { router, trust, custodies: Custodies::CLIENT };
         let text =
             |what, path: &Path| secret_file::read(path).map_err(|e| unusable(what, path, &e));
         let credential = text("credential", &args.credential_file)?;
@@ -115,6 +115,26 @@ impl Owner {
             credential: Secret(credential.as_bytes().to_vec()),
             life: Duration::from_secs(u64::from(args.days) * 86_400),
         })
+    }
+
+    /// Seals the account whenever another enclave answers, or the record is in its second half.
+    async fn keep_sealed(&self, every: Duration) -> Result<(), Failure> {
+        let (mut served, mut until) = (Vec::new(), UNIX_EPOCH);
+        loop {
+            match self.client.session(&self.virtual_key).await {
+                Err(error) if error.is_away() => eprintln!("aegis: {error}"),
+                Err(error) => return Err(Failure::refused(error)),
+                Ok(session) => {
+                    let spki = &session.attested().transcript().spki;
+                    if *spki != served || SystemTime::now() >= until {
+                        self.provision(&session).await?;
+                        served.clone_from(spki);
+                        until = SystemTime::now() + self.life / RENEWAL as u32;
+                    }
+                }
+            }
+            sleep(every).await;
+        }
     }
 
     /// Seals the account to the enclave of a verified session, and sends it there.

@@ -81,9 +81,12 @@ const RECEIPT: &str = "\
 Check a receipt with the evidence of its session, offline.
 
 A receipt is signed by a key that the attestation document of its session names. The document is judged by AWS's root as of \
-the time that it states, its measurement by the releases of --accept, and the receipt by document, client frame, TLS key \
-and exporter value of the session: all of it stands in the bundle. A receipt says what an enclave of that measurement sent to \
-and received from a server that proved to be the provider; give the bodies to have their digests compared.";
+the time that it states, its measurement by a signed release list or by the releases that you name, and the receipt by document, \
+client frame, TLS key and exporter value of the session: all of it stands in the bundle. A receipt says what an enclave of that measurement sent to \
+and received from a server that proved to be the provider; give the bodies to have their digests compared.
+
+--releases LIST is checked with --trust and remembered, as an agent does it: a receipt of a release that the list of today withdraws is \
+refused. With --at an old list is judged as of that second, and nothing is remembered.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -143,9 +146,9 @@ pub struct AccountSealArgs {
     /// Judge the router's certificate by the authorities in this PEM file
     #[arg(long, value_name = "PEM")]
     pub router_ca: Option<PathBuf>,
-    /// Releases to entrust the account to: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
-    #[arg(long, value_name = "FILE")]
-    pub accept: PathBuf,
+    /// Which enclaves the account is entrusted to.
+    #[command(flatten)]
+    pub accepting: AcceptArgs,
     /// Accept evidence under this development root, and not under AWS's: whoever has its key can
     /// read the credential
     #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
@@ -180,6 +183,9 @@ pub struct AccountServeArgs {
     /// How often to look whether the enclave is another
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub every: u64,
+    /// How often to look for a newer release list
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub releases_every: u64,
 }
 
 /// `aegis receipt`
@@ -196,9 +202,12 @@ pub enum ReceiptCommand {
 pub struct ReceiptVerifyArgs {
     /// A file that aegis agent --receipts wrote
     pub bundle: PathBuf,
-    /// Releases to accept: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
-    #[arg(long, value_name = "FILE")]
-    pub accept: PathBuf,
+    /// Which enclaves' receipts are accepted.
+    #[command(flatten)]
+    pub accepting: AcceptArgs,
+    /// Judge the release list as of this moment, and remember nothing [default: now]
+    #[arg(long, value_name = "UNIX_SECONDS", requires = "releases")]
+    pub at: Option<u64>,
     /// Accept evidence under this development root, and not under AWS's: whoever has its key can
     /// make any receipt
     #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
@@ -220,13 +229,24 @@ pub struct ListArgs {
     /// Keys and thresholds for release lists [default: $XDG_CONFIG_HOME/aegis/trust.toml, ~/.config]
     #[arg(long, value_name = "TOML")]
     pub trust: Option<PathBuf>,
-    /// Take the release list from this bundle, not from the router
+    /// Take the release list from this bundle [default, with a router: the one it serves]
     #[arg(long, value_name = "LIST")]
     pub releases: Option<PathBuf>,
     /// Where the highest list accepted is remembered [default: under $XDG_STATE_HOME/aegis,
     /// ~/.local/state]
     #[arg(long, value_name = "FILE")]
     pub release_state: Option<PathBuf>,
+}
+
+/// Who says which enclaves are accepted: the user, or the signers of a list.
+#[derive(Debug, Clone, Args)]
+pub struct AcceptArgs {
+    /// Accept these releases, and no list: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trust", "releases", "release_state"])]
+    pub accept: Option<PathBuf>,
+    /// Or the releases of a signed list.
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 /// `aegis agent`
@@ -239,12 +259,9 @@ pub struct AgentArgs {
     /// Judge the router's certificate by the authorities in this PEM file, not by the web's
     #[arg(long, value_name = "PEM")]
     pub router_ca: Option<PathBuf>,
-    /// Accept these releases and follow no list: [{"release":N,"pcr0":HEX,"pcr1":HEX,"pcr2":HEX}]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["trust", "releases", "release_state"])]
-    pub accept: Option<PathBuf>,
-    /// Or the releases of a signed list.
+    /// Which enclaves are accepted.
     #[command(flatten)]
-    pub list: ListArgs,
+    pub accepting: AcceptArgs,
     /// How often to look for a newer release list
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub releases_every: u64,
@@ -437,6 +454,29 @@ mod tests {
         assert!(parse(&[]).is_ok());
         for bad in [["--listen", "0.0.0.0:4180"], ["--custody", "none"]] {
             assert_eq!(parse(&bad).unwrap_err().exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn a_list_and_releases_by_name_exclude_each_other_everywhere() {
+        let seal = "--router https://r --key-file k --owner-key o --provider p --number 1 \
+                    --credential-file c";
+        let commands = [
+            "agent --router https://r".to_owned(),
+            "receipt verify bundle".to_owned(),
+            format!("account seal {seal}"),
+            format!("account serve {seal}"),
+        ];
+        for command in commands {
+            let parse = |more: &str| {
+                let line = format!("aegis {command} {more}");
+                Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.exit_code())
+            };
+            assert!(parse("--accept f").is_ok(), "{command}");
+            assert!(parse("--releases l --trust t --release-state s").is_ok(), "{command}");
+            for both in ["--releases l", "--trust t", "--release-state s"] {
+                assert_eq!(parse(&format!("--accept f {both}")).unwrap_err(), 2, "{command}");
+            }
         }
     }
 }

@@ -9,17 +9,21 @@
 //! | [`account`] | an account owner's side of custody *sealed* |
 //! | [`receipt`] | receipts and their evidence, checked offline |
 //! | [`release`] | release lists made, logged, cosigned and checked |
+//! | [`accepting`] | which enclaves are accepted: by the user's word or by a list that is followed |
 //! | [`accept`] | the file of releases that a user names himself |
 //! | [`lists`] | signed release lists: trust file, state file |
+//! | [`patience`] | trying again while a router is away |
 //! | [`failure`] | exit codes and last words |
 
 pub mod accept;
+pub mod accepting;
 pub mod account;
 pub mod agent;
 pub mod args;
 pub mod failure;
 pub mod files;
 pub mod lists;
+pub mod patience;
 pub mod receipt;
 pub mod release;
 pub mod secret_file;

@@ -4,13 +4,14 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use aegis_client::{Followed, Releases, Source, StateFile};
-use aegis_releases::{Accepted, Trust};
+use aegis_client::{Followed, Releases, Source, StateError, StateFile};
+use aegis_releases::{Accepted, Trust, UnixSeconds, check, limits::BUNDLE_BYTES};
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::{args::ListArgs, failure::Failure};
+use crate::{args::ListArgs, failure::Failure, files};
 
 /// The lists that these options speak of; at the router unless a file is given.
 pub fn releases(args: &ListArgs) -> Result<Releases, Failure> {
@@ -18,6 +19,20 @@ pub fn releases(args: &ListArgs) -> Result<Releases, Failure> {
     let state = state(args.release_state.as_deref(), &trust)?;
     let source = args.releases.clone().map_or(Source::Router, Source::File);
     Ok(Releases { source, trust, state })
+}
+
+/// The bundle of `--releases`, which is a file or `-`, and whom to judge it by; nothing is believed.
+pub fn bundle(args: &ListArgs) -> Result<(Releases, Vec<u8>), Failure> {
+    let path = args.releases.as_deref().unwrap_or("-".as_ref());
+    Ok((releases(args)?, files::read(path, BUNDLE_BYTES)?))
+}
+
+/// Judges a bundle: now and against what is remembered, or as of `at`, and nothing is remembered.
+pub fn judge(releases: &Releases, bundle: &[u8], at: Option<u64>) -> Result<Accepted, StateError> {
+    match at {
+        Some(at) => Ok(check(bundle, &releases.trust, None, UnixSeconds(at))?),
+        None => releases.state.accept(bundle, &releases.trust, UnixSeconds::of(SystemTime::now())),
+    }
 }
 
 /// The trust file, given or at its usual place.

@@ -10,7 +10,13 @@ use aegis_wire::control::Slot;
 use serde_json::{Value, json};
 
 use self::bundle::Bundle;
-use crate::{accept, agent::start::say, args::ReceiptVerifyArgs, failure::Failure};
+use crate::{
+    accept,
+    agent::start::say,
+    args::{AcceptArgs, ReceiptVerifyArgs},
+    failure::Failure,
+    lists,
+};
 
 /// Checks a bundle and prints what the enclave states.
 pub fn verify(args: &ReceiptVerifyArgs) -> Result<(), Failure> {
@@ -18,7 +24,7 @@ pub fn verify(args: &ReceiptVerifyArgs) -> Result<(), Failure> {
     let anchor = args
         .dangerous_development_root
         .map_or_else(TrustAnchor::aws_nitro, TrustAnchor::dangerous_development_root);
-    let trust = Trust::new(anchor, &accept::read(&args.accept)?)?;
+    let trust = trust(args, anchor)?;
     let receipt = Receipt::verify_archived(&bundle.receipt, &bundle.transcript, &trust)
         .map_err(Failure::refused)?;
     if let Some(path) = &args.request_body {
@@ -33,6 +39,21 @@ pub fn verify(args: &ReceiptVerifyArgs) -> Result<(), Failure> {
         false => say(&text(&stated)),
     }
     Ok(())
+}
+
+/// The releases whose receipts count: those of a list in a file, or those that the user names.
+fn trust(args: &ReceiptVerifyArgs, anchor: TrustAnchor) -> Result<Trust, Failure> {
+    let AcceptArgs { accept, list } = &args.accepting;
+    match (accept, &list.releases) {
+        (Some(path), _) => Ok(Trust::new(anchor, &accept::read(path)?)?),
+        (None, Some(_)) => {
+            let (releases, bundle) = lists::bundle(list)?;
+            Ok(Trust::of_list(anchor, &lists::judge(&releases, &bundle, args.at)?)?)
+        }
+        (None, None) => Err(Failure::usage(
+            "nothing says which releases are accepted; give --releases LIST with --trust TOML, or --accept FILE",
+        )),
+    }
 }
 
 fn body(path: &Path) -> Result<Vec<u8>, Failure> {

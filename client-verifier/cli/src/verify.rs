@@ -9,7 +9,7 @@ mod verdict;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aegis_client::StateError;
-use aegis_releases::{Accepted, UnixSeconds, check, limits::BUNDLE_BYTES};
+use aegis_releases::{Accepted, UnixSeconds};
 use aegis_verifier::{
     Challenge, ImageMeasurement, MeasurementSet, Nonce, Pcr, PcrIndex, Policy, PublicKey,
     TrustAnchor, UnixTime, UserData, decode_without_verifying, verify, verify_archived,
@@ -25,7 +25,7 @@ use crate::{
     agent::start::say,
     args::{ExplainArgs, Octets, VerifyArgs},
     failure::Failure,
-    files, lists,
+    lists,
     release::refusal_json,
 };
 
@@ -100,16 +100,8 @@ fn question(args: &VerifyArgs) -> Result<Question, Failure> {
 
 /// The list of `--releases`, checked: now and against what is remembered, or as of `--at`.
 fn list(args: &VerifyArgs) -> Result<Accepted, Failure> {
-    let releases = lists::releases(&args.list)?;
-    let path = args.list.releases.as_deref().unwrap_or("-".as_ref());
-    let bundle = files::read(path, BUNDLE_BYTES)?;
-    let judged = match args.at {
-        Some(at) => {
-            check(&bundle, &releases.trust, None, UnixSeconds(at)).map_err(StateError::from)
-        }
-        None => releases.state.accept(&bundle, &releases.trust, UnixSeconds::of(SystemTime::now())),
-    };
-    judged.map_err(|error| refused_list(args, error))
+    let (releases, bundle) = lists::bundle(&args.list)?;
+    lists::judge(&releases, &bundle, args.at).map_err(|error| refused_list(args, error))
 }
 
 /// Says that nothing was judged, because the list was refused.

@@ -13,6 +13,7 @@ mod evidence;
 mod frames;
 mod heads;
 mod ledger;
+mod lists;
 mod padding;
 mod raw_answers;
 mod raw_heads;

@@ -1,6 +1,7 @@
 //! Release lists end to end: made by the shipped commands, served by the shipped host, believed or
 //! not by the shipped agent. The operator chooses which file is served, and is hostile in some.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,16 +25,16 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 /// The number under which the enclave is released.
-const RELEASE: u32 = 7;
+pub(crate) const RELEASE: u32 = 7;
 
-struct Case {
-    stack: Stack,
-    publisher: Publisher,
+pub(crate) struct Case {
+    pub(crate) stack: Stack,
+    pub(crate) publisher: Publisher,
 }
 
 impl Case {
     /// A router whose enclave is release 7, and list 1, which accepts it and release 8.
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let stack = Stack::of_release(RELEASE).await.unwrap();
         let publisher = Publisher::new(&stack.folder().join("publisher")).unwrap();
         let case = Self { stack, publisher };
@@ -41,30 +42,38 @@ impl Case {
         case
     }
 
-    fn releases(&self) -> [(u32, ImageMeasurement); 2] {
+    pub(crate) fn releases(&self) -> [(u32, ImageMeasurement); 2] {
         let runs = self.stack.enclave.as_ref().unwrap().measurement();
         let other = ImageMeasurement { pcr0: Pcr::new([9; 48]), ..runs };
         [(RELEASE, runs), (8, other)]
     }
 
     /// What the host serves from now on.
-    fn serve(&self, bundle: &[u8]) {
+    pub(crate) fn serve(&self, bundle: &[u8]) {
         fs::write(self.stack.host_folder().join(RELEASES_FILE), bundle).unwrap();
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.stack.folder().join("agent.state")
     }
 
     /// An agent that takes the router's list and looks for another each second.
     async fn agent(&self) -> std::io::Result<(Program, SocketAddr)> {
+        self.agent_with(&[]).await
+    }
+
+    /// The same with further options.
+    pub(crate) async fn agent_with(
+        &self,
+        more: &[(&str, &OsStr)],
+    ) -> std::io::Result<(Program, SocketAddr)> {
         let (trust, state) = (self.publisher.trust(), self.state());
         let accepting = [
             ("--trust", trust.as_os_str()),
             ("--release-state", state.as_os_str()),
             ("--releases-every", "1".as_ref()),
         ];
-        self.stack.start_agent_accepting(&accepting).await
+        self.stack.start_agent_accepting(&[&accepting, more].concat()).await
     }
 
     /// Why an agent does not start.
@@ -88,7 +97,7 @@ async fn ask(agent: SocketAddr, behavior: &str) -> http::Response<Incoming> {
 }
 
 /// The first answer that `wanted` wants; the agent looks for a new list each second.
-async fn until(agent: SocketAddr, wanted: impl Fn(&Answer) -> bool) -> Answer {
+pub(crate) async fn until(agent: SocketAddr, wanted: impl Fn(&Answer) -> bool) -> Answer {
     for _ in 0..600 {
         let answer = Answer::read(ask(agent, "").await).await;
         if wanted(&answer) {
@@ -188,7 +197,7 @@ async fn router_is_asked_the_live_question() {
     fs::write(&key, KEY).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let (trust, state) = (case.publisher.trust(), case.state());
-    let arguments: Vec<&std::ffi::OsStr> = vec![
+    let arguments: Vec<&OsStr> = vec![
         "verify".as_ref(),
         router.as_ref(),
         "--router-ca".as_ref(),

@@ -1,7 +1,9 @@
 //! Which prefix means which provider. The rows come from a provider table, the same data that the
 //! enclave measures; the enclave decides what it serves, this only finds the name to ask for.
 
+use aegis_releases::Release;
 use aegis_wire::table::{Envelope, Table};
+use aws_lc_rs::digest::{SHA256, digest};
 
 /// The rows of the production image.
 pub const PRODUCTION_TABLE: &str = include_str!("../../../../enclave/providers.table");
@@ -21,6 +23,7 @@ pub struct Route {
 #[derive(Debug, Clone)]
 pub struct Routes {
     routes: Vec<Route>,
+    table_sha256: [u8; 32],
 }
 
 /// A table or an override that cannot be used.
@@ -48,6 +51,8 @@ impl Routes {
     /// The routes of a table: the first row of each prefix, unless an override
     /// (`openai=openai.mock.aegis.test`) names another.
     pub fn new(table: &str, overrides: &[String]) -> Result<Self, RouteError> {
+        let mut table_sha256 = [0; 32];
+        table_sha256.copy_from_slice(digest(&SHA256, table.as_bytes()).as_ref());
         let table = aegis_table::parse(table)?;
         let mut routes: Vec<Route> = Vec::new();
         for provider in table.providers {
@@ -59,7 +64,7 @@ impl Routes {
                 });
             }
         }
-        let mut routes = Self { routes };
+        let mut routes = Self { routes, table_sha256 };
         for given in overrides {
             routes.choose(table, given)?;
         }
@@ -109,6 +114,23 @@ impl Routes {
         self.routes.iter().find(|route| route.authority.eq_ignore_ascii_case(authority))
     }
 
+    /// What to say if releases have another provider table than the one these routes are from.
+    ///
+    /// Not a refusal: the table that decides is measured, so PCR2 stands for it, and an authority that
+    /// it does not have is refused in the enclave. But the user should not wonder why.
+    pub fn unlike<'a>(&self, releases: impl Iterator<Item = &'a Release>) -> Option<String> {
+        let other = |release: &&Release| {
+            release.provider_table.is_some_and(|sha256| sha256 != self.table_sha256)
+        };
+        let numbers: Vec<_> =
+            releases.filter(other).map(|release| release.number.to_string()).collect();
+        let numbers = (!numbers.is_empty()).then(|| numbers.join(", "))?;
+        Some(format!(
+            "the provider table of release {numbers} is not this agent's: a provider that only one of them has \
+             is refused; give the release's own with --table FILE"
+        ))
+    }
+
     /// All of them, in the order of the table.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
@@ -155,6 +177,23 @@ mod tests {
             "/bedrock-us-east-1/v1",
         ];
         assert_eq!(bases[..expected.len()], expected);
+    }
+
+    #[test]
+    fn a_release_with_another_table_is_named() {
+        let release = |number, provider_table| Release {
+            number,
+            version: "1".to_owned(),
+            commit: None,
+            pcrs: [[1; 48]; 3],
+            provider_table,
+        };
+        let routes = Routes::new(PRODUCTION_TABLE, &[]).unwrap();
+        let own = digest(&SHA256, PRODUCTION_TABLE.as_bytes()).as_ref().try_into().ok();
+        let same = [release(7, own), release(8, None)];
+        assert_eq!(routes.unlike(same.iter()), None);
+        let other = [release(7, own), release(9, Some([9; 32]))];
+        assert!(routes.unlike(other.iter()).unwrap().contains("table of release 9 is not"));
     }
 
     #[test]

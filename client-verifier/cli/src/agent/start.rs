@@ -9,15 +9,10 @@ use std::{
 };
 
 use aegis_client::{
-    Client, Config, Custodies, Custody, Error, Followed, OuterRoots, Releases, ReleasesError,
-    Router, Session, Trust, VirtualKey,
+    Client, Config, Custodies, Custody, Followed, OuterRoots, Router, Session, Trust, VirtualKey,
 };
-use aegis_releases::Accepted;
 use aegis_verifier::TrustAnchor;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::{
@@ -28,17 +23,13 @@ use super::{
     routes::{PRODUCTION_TABLE, Route, Routes},
 };
 use crate::{
-    accept,
+    accepting::Accepting,
     args::AgentArgs,
     failure::Failure,
-    lists::{self, Teller},
+    lists::Teller,
+    patience::{Wait, patiently},
     secret_file,
 };
-
-/// First pause between two attempts to reach a router that is away; each next is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Runs the agent until it is told to stop.
 pub async fn run(args: &AgentArgs) -> Result<(), Failure> {
@@ -51,12 +42,15 @@ pub async fn run(args: &AgentArgs) -> Result<(), Failure> {
             "DANGER: evidence is accepted under the development root {root}, not under AWS's. Whoever has its key can read everything.\n"
         ));
     }
-    let (trust, list) = tokio::select! {
-        believed = plan.believe() => believed?,
+    let believed = tokio::select! {
+        believed = plan.accepting.believe_patiently(&plan.router) => believed?,
         () = &mut stop => return Ok(()),
     };
     let every = Duration::from_secs(args.releases_every);
-    let agent = Arc::new(plan.agent(trust));
+    let agent = Arc::new(plan.agent(believed.trust.clone()));
+    if let Some(warning) = believed.list().and_then(|list| agent.routes.unlike(list.releases())) {
+        say(&format!("{warning}\n"));
+    }
     match start_key(&agent.keys)? {
         Some(key) => tokio::select! {
             verified = first_session(&agent.client, &key) => say(&walk(&*verified?)),
@@ -69,17 +63,18 @@ pub async fn run(args: &AgentArgs) -> Result<(), Failure> {
     let listener = Listener::bind(&args.listen).await?;
     say(&banner(&agent, &listener));
     let serving = Arc::clone(&agent).serve(listener, stop);
-    match list {
-        None => serving.await,
-        Some((releases, first)) => {
-            let teller = Teller::default();
-            let anchor = agent.client.trust().anchor().clone();
-            let told = |followed: &Followed| teller.tell(followed);
-            tokio::select! {
-                () = serving => {}
-                () = releases.follow(&agent.client, anchor, first, every, told) => {}
-            }
+    let teller = Teller::default();
+    let told = |followed: &Followed| {
+        teller.tell(followed);
+        if let Followed::Changed(list) = followed
+            && let Some(warning) = agent.routes.unlike(list.releases())
+        {
+            tracing::warn!("{warning}");
         }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = believed.follow(&agent.client, every, told) => {}
     }
     Ok(())
 }
@@ -95,14 +90,6 @@ struct Plan {
     require_usage: bool,
     receipts: Option<Folder>,
     accepting: Accepting,
-}
-
-/// Who says which enclaves are accepted.
-enum Accepting {
-    /// The user.
-    Named(Trust),
-    /// The signers of a list.
-    Listed(Box<Releases>),
 }
 
 impl Plan {
@@ -122,10 +109,7 @@ impl Plan {
             .dangerous_development_root
             .map_or_else(TrustAnchor::aws_nitro, TrustAnchor::dangerous_development_root);
         let router = Router::new(&args.router, roots)?;
-        let accepting = match &args.accept {
-            Some(path) => Accepting::Named(Trust::new(anchor.clone(), &accept::read(path)?)?),
-            None => Accepting::Listed(Box::new(lists::releases(&args.list)?)),
-        };
+        let accepting = Accepting::of(&args.accepting, anchor.clone())?;
         let routes = Routes::new(&table, &args.route).map_err(Failure::usage)?;
         let keys = keys(args, custodies)?;
         let receipts = args.receipts.as_deref().map(receipts).transpose()?;
@@ -141,24 +125,6 @@ impl Plan {
             receipts,
             accepting,
         })
-    }
-
-    /// What is believed at the start; with a list, as soon as the router can be reached.
-    async fn believe(&self) -> Result<(Trust, Option<(Releases, Accepted)>), Failure> {
-        let releases = match &self.accepting {
-            Accepting::Named(trust) => return Ok((trust.clone(), None)),
-            Accepting::Listed(releases) => releases,
-        };
-        let look = async || match releases.look(&self.router).await {
-            Ok(first) => Ok(first),
-            Err(ReleasesError::Fetch(error)) => Err(Wait::of(error)),
-            // What a file or a check says does not change by waiting.
-            Err(error) => Err(Wait::Final(error.into())),
-        };
-        let first = patiently(look).await?;
-        say(&format!("the release list:\n{}", lists::walk(&first)));
-        let trust = Trust::of_list(self.anchor.clone(), &first)?;
-        Ok((trust, Some((Releases::clone(releases), first))))
     }
 
     fn agent(self, trust: Trust) -> Agent {
@@ -184,38 +150,6 @@ pub fn stopped() -> Result<impl Future<Output = ()>, Failure> {
 /// A verified session, as soon as the router can be reached.
 async fn first_session(client: &Client, key: &VirtualKey) -> Result<Arc<Session>, Failure> {
     patiently(async || client.session(key).await.map_err(Wait::of)).await
-}
-
-/// Why something did not work: to be tried again, or not.
-enum Wait {
-    Away(Error),
-    Final(Failure),
-}
-
-impl Wait {
-    fn of(error: Error) -> Self {
-        match error.is_away() {
-            true => Self::Away(error),
-            false => Self::Final(Failure::refused(error)),
-        }
-    }
-}
-
-/// Tries until the router can be reached.
-async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, Wait>) -> Result<T, Failure> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(Wait::Final(failure)) => return Err(failure),
-            Err(Wait::Away(error)) => {
-                let wait = error.retry_after().unwrap_or(pause).min(LONGEST_PAUSE);
-                eprintln!("aegis: {error}; trying again in {wait:?}");
-                sleep(wait).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
 }
 
 /// The verification just made, step by step.

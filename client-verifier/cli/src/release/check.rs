@@ -1,21 +1,14 @@
 //! A bundle judged as a client judges it.
 
 use aegis_client::StateError;
-use aegis_releases::{Accepted, Error, UnixSeconds, check, limits::BUNDLE_BYTES};
+use aegis_releases::{Accepted, Error};
 use serde_json::{Value, json};
 
-use super::now;
-use crate::{agent::start::say, args::release::CheckArgs, failure::Failure, files, lists};
+use crate::{agent::start::say, args::release::CheckArgs, failure::Failure, lists};
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let bundle = files::read(&args.bundle, BUNDLE_BYTES)?;
-    let releases = lists::releases(&args.list())?;
-    let judged = match args.at {
-        Some(at) => {
-            check(&bundle, &releases.trust, None, UnixSeconds(at)).map_err(StateError::from)
-        }
-        None => releases.state.accept(&bundle, &releases.trust, now()),
-    };
+    let (releases, bundle) = lists::bundle(&args.list())?;
+    let judged = lists::judge(&releases, &bundle, args.at);
     let path = args.bundle.display();
     match (judged, args.json) {
         (Ok(accepted), true) => say(&format!("{}\n", accepted_json(&accepted))),
