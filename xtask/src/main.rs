@@ -32,11 +32,12 @@ enum Command {
     },
     /// Pass all tests: the command of CI
     ///
-    /// Stages: fmt, clippy, gates, tests, sdk, deny, audit; boot by name. A stage that fails does not hide the
-    /// next. What is missing (cargo-deny, the SDKs from PyPI and npm; for boot Debian packages, a kernel,
-    /// QEMU) is installed or built into the cache, ${AEGIS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/aegis}, and
-    /// said. Where machines cannot be booted, boot is skipped, with CI=true it fails. With CI=true builds
-    /// go to the cache too. Last line: `N passed, N failed`, and `, N skipped` if any were.
+    /// Stages: fmt, clippy, gates, tests, verifier, sdk, deny, audit; boot, mutants and fuzz by name. A
+    /// stage that fails does not hide the next. What is missing (cargo-deny, the SDKs from PyPI and npm;
+    /// for boot Debian packages, a kernel, QEMU) is installed or built into the cache,
+    /// ${AEGIS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/aegis}, and said. Where machines cannot be booted, boot
+    /// is skipped, with CI=true it fails. With CI=true builds go to the cache too. Last line:
+    /// `N passed, N failed`, and `, N skipped` if any were.
     Test(test::Selection),
     /// Count the lines of the trusted path and refuse more than the gate
     ///

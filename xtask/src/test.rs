@@ -6,6 +6,7 @@
 pub mod libtest;
 mod sdk;
 mod stages;
+mod verifier;
 
 use std::time::Instant;
 
@@ -25,6 +26,12 @@ pub enum Stage {
     Gates,
     /// All Rust tests, doc tests too.
     Tests,
+    /// OpenSSL and the verifier agree on signatures; oldest compiler; no foreign types in its API.
+    Verifier,
+    /// Each expression of the verifier changed turns a test red. By name only.
+    Mutants,
+    /// libFuzzer on the verifier and release lists, an hour. By name only; needs a nightly.
+    Fuzz,
     /// The official SDKs against `aegis up`.
     Sdk,
     /// Images on an emulated machine: the path through one, and what a client refuses. By name only.
@@ -34,6 +41,9 @@ pub enum Stage {
     /// Two seeded defects, chosen by the commit.
     Audit,
 }
+
+/// What runs by name only: machines need static programs and Debian's packages, the others an hour.
+const BY_NAME: [Stage; 3] = [Stage::Boot, Stage::Mutants, Stage::Fuzz];
 
 /// Which stages to run.
 #[derive(Debug, Default, clap::Args)]
@@ -48,8 +58,7 @@ pub struct Selection {
 
 impl Selection {
     fn stages(&self) -> Vec<Stage> {
-        // What boots machines builds static programs and installs Debian's packages.
-        let usual = |stage: &Stage| self.only.is_empty() && *stage != Stage::Boot;
+        let usual = |stage: &Stage| self.only.is_empty() && !BY_NAME.contains(stage);
         let wanted = |stage: &Stage| usual(stage) || self.only.contains(stage);
         let all = Stage::value_variants().iter().copied();
         all.filter(wanted).filter(|stage| !self.skip.contains(stage)).collect()
@@ -124,7 +133,7 @@ mod tests {
     #[test]
     fn stages_are_chosen_by_name_in_their_order() {
         let all = Stage::value_variants();
-        let usual: Vec<_> = all.iter().copied().filter(|stage| *stage != Stage::Boot).collect();
+        let usual: Vec<_> = all.iter().copied().filter(|stage| !BY_NAME.contains(stage)).collect();
         assert_eq!(Selection::default().stages(), usual);
         let boot = Selection { only: vec![Stage::Boot], skip: Vec::new() };
         assert_eq!(boot.stages(), [Stage::Boot]);

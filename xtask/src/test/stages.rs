@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{FAILED, PASSED, SKIPPED, Stage, libtest::Counts, one, sdk};
+use super::{FAILED, PASSED, SKIPPED, Stage, libtest::Counts, one, sdk, verifier};
 use crate::{
     audit, deps,
     failure::Failure,
@@ -32,6 +32,9 @@ pub(super) fn run(workspace: &Workspace, stage: Stage) -> Result<Counts, Failure
         Stage::Clippy => clippy(workspace),
         Stage::Gates => Ok(gates(workspace)),
         Stage::Tests => tests(workspace),
+        Stage::Verifier => verifier::promises(workspace),
+        Stage::Mutants => verifier::mutants(workspace),
+        Stage::Fuzz => verifier::fuzz(workspace),
         Stage::Sdk => sdk::run(workspace),
         Stage::Boot => boot(workspace),
         Stage::Deny => deny(workspace),
@@ -169,7 +172,7 @@ fn is_noise(line: &str) -> bool {
 
 /// What needs no network must hold; advisories are looked up where their database can be had.
 fn deny(workspace: &Workspace) -> Result<Counts, Failure> {
-    let program = cargo_deny(workspace)?;
+    let program = installed(workspace, "cargo-deny", CARGO_DENY)?;
     let check = |what: &[&str]| {
         let mut deny = Command::new(&program);
         deny.current_dir(&workspace.root);
@@ -189,18 +192,23 @@ fn deny(workspace: &Workspace) -> Result<Counts, Failure> {
     Ok(counts)
 }
 
-fn cargo_deny(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let folder = cache()?.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = folder.join("bin/cargo-deny");
+/// A tool of cargo's from the cache, at this version.
+pub(super) fn installed(
+    workspace: &Workspace,
+    name: &str,
+    version: &str,
+) -> Result<PathBuf, Failure> {
+    let folder = cache()?.join("tools").join(format!("{name}-{version}"));
+    let program = folder.join("bin").join(name);
     if !program.exists() {
-        println!("installing cargo-deny {CARGO_DENY} into {}", folder.display());
+        println!("installing {name} {version} into {}", folder.display());
         let mut install = workspace.cargo();
         install.env_remove("CARGO_TARGET_DIR");
         install.args(["install", "--locked", "--quiet", "--root"]).arg(&folder);
-        install.arg(format!("cargo-deny@{CARGO_DENY}"));
+        install.arg(format!("{name}@{version}"));
         if !process::passes(&mut install)? {
-            let text = "cargo-deny cannot be installed; check that crates.io can be reached";
-            return Err(Failure::Environment(text.into()));
+            let text = format!("{name} cannot be installed; check that crates.io can be reached");
+            return Err(Failure::Environment(text));
         }
     }
     Ok(program)
