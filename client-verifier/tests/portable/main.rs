@@ -37,6 +37,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Child;
 use std::process::ChildStdin;
 use std::process::ChildStdout;
 use std::process::Command;
@@ -106,6 +107,8 @@ fn found_on_path(program: &str) -> PathBuf {
 struct Other {
     documents: ChildStdin,
     verdicts: Lines<BufReader<ChildStdout>>,
+    /// Ends with this program, when nothing more can come.
+    _program: Child,
 }
 
 static OTHER: LazyLock<Mutex<Other>> = LazyLock::new(|| Mutex::new(Other::start()));
@@ -115,11 +118,11 @@ impl Other {
         let (mut cargo, built) = cargo_build(&["--bin", "verdicts"]);
         assert!(cargo.status().unwrap().success());
         let mut program = Command::new(built.join("verdicts"));
-        // It ends with this program, when nothing more can come.
         let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         Self {
             documents: child.stdin.take().unwrap(),
             verdicts: BufReader::new(child.stdout.take().unwrap()).lines(),
+            _program: child,
         }
     }
 
