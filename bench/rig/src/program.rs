@@ -177,11 +177,16 @@ impl Program {
             Ok(Ok(output)) => output.clone(),
             Ok(Err(_)) | Err(_) => Output::default(),
         };
-        let found = output.lines.iter().find_map(|line| find(line));
-        found.ok_or_else(|| {
-            let said = [output.lines.join("\n"), self.stderr()].join("\n");
-            io::Error::other(format!("{} did not say what it should; it said:\n{said}", self.name))
-        })
+        if let Some(found) = output.lines.iter().find_map(|line| find(line)) {
+            return Ok(found);
+        }
+        if output.ended {
+            // Its last words may come a moment after the end of its output.
+            let mut stderr = self.stderr.clone();
+            let _ = tokio::time::timeout(READY, stderr.wait_for(|errors| errors.ended)).await;
+        }
+        let said = [output.lines.join("\n"), self.stderr()].join("\n");
+        Err(io::Error::other(format!("{} did not say what it should; it said:\n{said}", self.name)))
     }
 
     /// Lines of stdout so far.

@@ -1,8 +1,8 @@
-use aegis_client::{Mode, Session};
-use aegis_verifier::VerifiedEnclave;
+use aegis_client::{Attested, Mode, Session};
+use tokio::net::TcpStream;
 
-async fn forge(enclave: VerifiedEnclave) {
-    let _ = Session::start(panic!(), Mode::Http2, enclave, 0, panic!()).await;
+async fn forge(stream: TcpStream, attested: Attested) {
+    let _ = Session::start(stream, Mode::Http2, attested).await;
 }
 
 fn main() {}
