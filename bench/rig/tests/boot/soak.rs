@@ -61,7 +61,8 @@ async fn an_enclave_does_not_grow_with_its_connections() {
     let during = memory(machine);
     drop(held);
     let cost = before.available.saturating_sub(during.available);
-    assert!(during.slab > before.slab && cost > 0, "unseen: {before:?}, then {during:?}");
+    // Slabs that ended connections have left are taken first, so only the whole tells.
+    assert!(cost > HELD as u64, "unseen: {before:?}, then {during:?}");
     churn(machine, &user, connections).await;
     let after = tokio::task::block_in_place(|| settled(machine, Some(before)));
     let each = cost as f64 / HELD as f64;
