@@ -4,8 +4,10 @@
 use std::env;
 use std::io::Read as _;
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use aegis_client::Mode;
 use aegis_eif::boot;
@@ -92,10 +94,22 @@ async fn churn(machine: &boot::Enclave, user: &User, connections: usize) {
     }
 }
 
+/// A connection, once there is room among those that the enclave has not accepted yet.
+fn connected(machine: &boot::Enclave) -> UnixStream {
+    let begun = Instant::now();
+    loop {
+        match machine.connect(SESSION_PORT) {
+            Ok(leg) => return leg,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// One that goes at once, one that goes after its preface, or one that says what is no handshake and
 /// is ended by the enclave.
 fn connection(machine: &boot::Enclave, number: usize) {
-    let mut leg = machine.connect(SESSION_PORT).unwrap();
+    let mut leg = connected(machine);
     leg.set_read_timeout(Some(PATIENCE)).unwrap();
     let further = number % 3;
     if further >= 1 {
