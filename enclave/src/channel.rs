@@ -127,8 +127,8 @@ impl Channel {
                     ToEnclave::decode(&buffer).map_err(io::Error::other)?
                 {
                     buffer.drain(..len);
-                    self.count(&mut frame);
-                    self.lock().receive(frame)?;
+                    let question = self.count(&mut frame);
+                    self.lock().receive(frame, question)?;
                 }
             }
             Ok(())
@@ -139,14 +139,16 @@ impl Channel {
         }
     }
 
-    /// Puts the books' count in the place of the number by which the host names a request.
-    fn count(&self, frame: &mut ToEnclave) {
-        match frame {
-            ToEnclave::Grant(Grant { request, .. }) | ToEnclave::Deny(Deny { request, .. }) => {
-                *request = self.numbers.count(*request);
-            }
-            ToEnclave::Ack(_) => {}
-        }
+    /// Puts the books' count in the place of the number by which the host names a request. The
+    /// question that is answered, if one is.
+    fn count(&self, frame: &mut ToEnclave) -> Option<Question> {
+        let (request, attempt) = match frame {
+            ToEnclave::Grant(Grant { request, attempt, .. })
+            | ToEnclave::Deny(Deny { request, attempt, .. }) => (request, *attempt),
+            ToEnclave::Ack(_) => return None,
+        };
+        *request = self.numbers.count(*request);
+        Some((*request, attempt))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -189,12 +191,7 @@ impl State {
         Some(Asked { channel, question, answer })
     }
 
-    fn receive(&mut self, frame: ToEnclave) -> io::Result<()> {
-        let question = match &frame {
-            ToEnclave::Grant(grant) => Some((grant.request, grant.attempt)),
-            ToEnclave::Deny(deny) => Some((deny.request, deny.attempt)),
-            ToEnclave::Ack(_) => None,
-        };
+    fn receive(&mut self, frame: ToEnclave, question: Option<Question>) -> io::Result<()> {
         let received = self.books.receive(frame).map_err(io::Error::other)?;
         let waiting = question.and_then(|question| self.waiting.remove(&question));
         match (received, waiting) {
@@ -215,9 +212,9 @@ impl State {
 
     fn lost(&mut self) {
         self.frames = None;
-        self.books.lost();
-        for (_, waiting) in self.waiting.drain() {
-            let _ = waiting.to.send(Err(Event::HostLost));
+        for question in self.books.lost() {
+            let waiting = self.waiting.remove(&question);
+            waiting.map(|waiting| waiting.to.send(Err(Event::HostLost)));
         }
     }
 }

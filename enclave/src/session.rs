@@ -20,7 +20,7 @@ use crate::upstream::{CONNECTION_WINDOW, Upstreams, WINDOW};
 use crate::{Enclave, relay};
 
 /// Most requests under way in one session.
-pub(crate) const STREAMS: u32 = 256;
+const STREAMS: u32 = 256;
 /// Held of each answer for a client that does not read: a hundred events of a model, and with all
 /// streams of a session 16 MiB.
 const SEND_BYTES: usize = 64 * 1024;

@@ -111,15 +111,17 @@ impl Fleet {
 
     /// Waits until no enclave has had a control channel for [`DIALS_AGAIN`].
     pub async fn gone(&self) {
-        let mut before = true;
-        loop {
-            let up = self.slots.iter().any(Slot::is_up);
-            if !up && !before {
-                return;
-            }
-            before = up;
+        let gone = |last: Last| last.is_gone(DIALS_AGAIN, Instant::now());
+        while !self.slots.iter().all(|slot| slot.last().is_none_or(gone)) {
             sleep(DIALS_AGAIN).await;
         }
+    }
+
+    /// Whether that boot may still report what it was granted: no other has taken its place, and it
+    /// has a channel or lost it less than [`GONE`] ago.
+    pub(crate) fn may_report(&self, enclave: EnclaveId, boot: Boot, now: Instant) -> bool {
+        let last = self.slots[enclave.0].last();
+        last.is_some_and(|last| last.boot == boot && !last.is_gone(GONE, now))
     }
 
     /// The enclave has a control channel. One before it is told that it is replaced: an enclave has
@@ -138,20 +140,17 @@ impl Fleet {
     }
 }
 
-impl Fleet {
-    /// Whether that boot may still report what it was granted: no other has taken its place, and it
-    /// has a channel or lost it less than [`GONE`] ago.
-    pub(crate) fn may_report(&self, enclave: EnclaveId, boot: Boot, now: Instant) -> bool {
-        let last = *self.slots[enclave.0].last();
-        let dead = |gone: Instant| now.saturating_duration_since(gone) >= GONE;
-        last.is_some_and(|last| last.boot == boot && !last.gone.is_some_and(dead))
-    }
-}
-
 impl Attached<'_> {
     /// Waits until the enclave has another channel.
     pub async fn replaced(&self) {
         self.replaced.notified().await;
+    }
+}
+
+impl Last {
+    /// Whether it has had no channel for so long.
+    fn is_gone(self, long: Duration, now: Instant) -> bool {
+        self.gone.is_some_and(|gone| now.saturating_duration_since(gone) >= long)
     }
 }
 

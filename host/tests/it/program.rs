@@ -7,7 +7,7 @@ use std::{
 };
 
 use aegis_host::config::EXAMPLE;
-use aegis_wire::control::{DenyCode, ToEnclave, ToHost};
+use aegis_wire::control::{DenyCode, Grant, ToEnclave, ToHost};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
@@ -16,7 +16,8 @@ use tokio::{
 };
 
 use crate::rig::{
-    CREDENTIAL, Enclave, KEY, OpenEnds, Setup, authorize, connect_head, read_head, soon, usage,
+    CREDENTIAL, Control, Enclave, KEY, OpenEnds, Setup, authorize, connect_head, read_head, soon,
+    usage,
 };
 
 fn command(arguments: &[&str]) -> Command {
@@ -113,6 +114,28 @@ impl Program {
     }
 }
 
+/// A host whose enclave has a grant for request 1 of a session.
+struct Granted {
+    program: Program,
+    enclave: Enclave,
+    control: Control,
+    session: u64,
+    grant: Grant,
+    open: OpenEnds,
+}
+
+impl Granted {
+    async fn by(setup: &Setup) -> Self {
+        let program = Program::start(setup).await;
+        let enclave = Enclave::listen(&setup.path("blue"));
+        let mut control = enclave.control(1).await;
+        let (open, session) = program.session(setup, &enclave).await;
+        control.send(ToHost::Authorize(authorize(session, 1))).await;
+        let Some(ToEnclave::Grant(grant)) = control.next().await else { panic!("no grant") };
+        Self { program, enclave, control, session, grant, open }
+    }
+}
+
 #[tokio::test]
 async fn a_whole_session_leaves_no_secret_in_output_or_ledger() {
     let setup = Setup::new();
@@ -154,18 +177,14 @@ async fn a_whole_session_leaves_no_secret_in_output_or_ledger() {
 #[tokio::test]
 async fn a_killed_host_goes_on_where_its_ledger_ends() {
     let setup = Setup::new();
-    let mut program = Program::start(&setup).await;
-    let enclave = Enclave::listen(&setup.path("blue"));
-    let mut control = enclave.control(1).await;
-    let (_open, session) = program.session(&setup, &enclave).await;
-    control.send(ToHost::Authorize(authorize(session, 1))).await;
-    let Some(ToEnclave::Grant(grant)) = control.next().await else { panic!("no grant") };
-    soon(program.child.kill()).await.unwrap();
+    let mut before = Granted::by(&setup).await;
+    let number = before.grant.grant;
+    soon(before.program.child.kill()).await.unwrap();
     // The same boot finds the next host and settles what the one before had granted.
     let program = Program::start(&setup).await;
-    let mut control = enclave.control(1).await;
-    control.send(ToHost::Usage(usage(grant.grant))).await;
-    assert_eq!(control.next().await, Some(ToEnclave::Ack(grant.grant)));
+    let mut control = before.enclave.control(1).await;
+    control.send(ToHost::Usage(usage(number))).await;
+    assert_eq!(control.next().await, Some(ToEnclave::Ack(number)));
     assert_eq!(setup.ledger()[0]["source"], "provider");
     assert!(program.end().await.0.success());
 }
@@ -216,12 +235,8 @@ async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 #[tokio::test]
 async fn a_stop_waits_for_what_runs_and_grants_nothing_more() {
     let setup = Setup::new();
-    let mut program = Program::start(&setup).await;
-    let enclave = Enclave::listen(&setup.path("blue"));
-    let mut control = enclave.control(1).await;
-    let (_open, session) = program.session(&setup, &enclave).await;
-    control.send(ToHost::Authorize(authorize(session, 1))).await;
-    let Some(ToEnclave::Grant(grant)) = control.next().await else { panic!("no grant") };
+    let Granted { mut program, mut control, session, grant, open: _open, .. } =
+        Granted::by(&setup).await;
     signal(&program, "TERM").await;
     soon(async { while TcpStream::connect(program.address).await.is_ok() {} }).await;
     control.send(ToHost::Authorize(authorize(session, 2))).await;
@@ -239,12 +254,7 @@ async fn a_stop_waits_for_what_runs_and_grants_nothing_more() {
 async fn a_second_signal_or_a_lost_enclave_ends_the_wait() {
     for lost in [false, true] {
         let setup = Setup::new();
-        let mut program = Program::start(&setup).await;
-        let enclave = Enclave::listen(&setup.path("blue"));
-        let mut control = enclave.control(1).await;
-        let (_open, session) = program.session(&setup, &enclave).await;
-        control.send(ToHost::Authorize(authorize(session, 1))).await;
-        assert!(matches!(control.next().await, Some(ToEnclave::Grant(_))));
+        let Granted { mut program, control, open: _open, .. } = Granted::by(&setup).await;
         signal(&program, "INT").await;
         soon(async { while TcpStream::connect(program.address).await.is_ok() {} }).await;
         match lost {

@@ -55,8 +55,8 @@ async fn a_base_url_is_enough() {
     assert!(stack.record.find(KEY.as_bytes()).is_empty(), "only inside outer TLS");
 }
 
-/// The one file of a folder, once it is there: it is written when the answer is over.
-async fn written(folder: &Path) -> PathBuf {
+/// The one receipt of a folder, once it is whole: it is written when the answer is over.
+pub(crate) async fn written(folder: &Path) -> PathBuf {
     for _ in 0..1200 {
         if let Some(entry) = fs::read_dir(folder).unwrap().next() {
             let path = entry.unwrap().path();

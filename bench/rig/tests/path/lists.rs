@@ -4,8 +4,6 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 use std::time::SystemTime;
@@ -14,6 +12,7 @@ use aegis_mock::DEFAULT_KEY;
 use aegis_rig::program::Binary;
 use aegis_rig::user::KEY;
 
+use crate::agent::written;
 use crate::releases::Case;
 use crate::releases::RELEASE;
 use crate::releases::until;
@@ -45,20 +44,6 @@ impl Case {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
-}
-
-/// The one receipt of a folder, once it is whole: it is written when the answer is over.
-async fn written(folder: &Path) -> PathBuf {
-    for _ in 0..1200 {
-        if let Some(entry) = fs::read_dir(folder).unwrap().next() {
-            let path = entry.unwrap().path();
-            if fs::read_to_string(&path).unwrap().ends_with("}\n") {
-                return path;
-            }
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("no receipt was kept");
 }
 
 fn said(output: &Output) -> String {
